@@ -1,0 +1,1 @@
+"""Measurements of this package against the PyTorch original; each module is a command (`python -m`)."""
