@@ -1,0 +1,79 @@
+"""What decoding yields (a frame) and what steers it (a grey window, a frame number)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .errors import InputError, UnreadableImageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MIN_WIDTH = {"LINEAR": 1.0, "LINEAR_EXACT": 0.0, "SIGMOID": 0.0}
+"""The VOI LUT functions of DICOM (PS3.3 C.11.2.1.2 and C.11.2.1.3) and the least width of each: LINEAR takes widths
+of 1 and more, the others widths above 0."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A range of grey values that is spread over black to white, as DICOM defines it in PS3.3 C.11.2.1.2.
+
+    Args:
+        center: the middle of the range, in the unit of the modality values (HU for CT).
+        width: the length of the range, in the same unit; at least 1 for ``LINEAR``, above 0 for the others.
+        function: ``LINEAR`` (DICOM's default), ``LINEAR_EXACT`` or ``SIGMOID``.
+
+    Raises:
+        InputError: where a number is not finite, the width is too small, or the function is unknown.
+    """
+
+    center: float
+    width: float
+    function: str = "LINEAR"
+
+    def __post_init__(self) -> None:
+        if self.function not in MIN_WIDTH:
+            raise InputError(f"there is no window function '{self.function}': choose one of {', '.join(MIN_WIDTH)}")
+        if not (math.isfinite(self.center) and math.isfinite(self.width)):
+            raise InputError(f"a window needs finite numbers, but got centre {self.center} and width {self.width}")
+        if self.width < MIN_WIDTH[self.function] or self.width <= 0:
+            least = "at least 1" if MIN_WIDTH[self.function] else "above 0"
+            raise InputError(f"the width of a {self.function} window must be {least}, but is {self.width}")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded image."""
+
+    image: Image.Image
+    """8-bit image of mode ``L`` (it stands for three equal channels) or ``RGB``, without any metadata."""
+    number: int | None
+    """Its place in a file of several frames or pages, counted from 1 as DICOM counts; None where the file holds one."""
+    notice: str | None = None
+    """What was decided in decoding that the file itself does not state, as a phrase; None where nothing was."""
+
+
+def check_frame(frame: int | None) -> None:
+    """Say early that `frame` cannot be a frame number.
+
+    Raises:
+        InputError: where it is neither None nor a whole number of at least 1.
+    """
+    if frame is not None and (not isinstance(frame, int) or isinstance(frame, bool) or frame < 1):
+        raise InputError(f"frames are counted from 1, but frame {frame!r} was asked for")
+
+
+def frame_numbers(count: int, frame: int | None) -> range:
+    """The frames to decode, counted from 1: all `count` of them, or the one asked for.
+
+    Raises:
+        UnreadableImageError: where there is no such frame.
+    """
+    if frame is None:
+        return range(1, count + 1)
+    if frame > count:
+        held = f"{count} frames: choose one from 1 to {count}" if count > 1 else "one frame: choose frame 1 or none"
+        raise UnreadableImageError(f"frame {frame} was asked for, but it holds {held}")
+    return range(frame, frame + 1)
