@@ -1,0 +1,145 @@
+"""ONNX Runtime, on the CPU or through CUDA, with the provider that was asked for or none."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..compute import Arithmetic, choose_compute
+from ..errors import BackendError, MissingExtraError, ModelFileError
+from ..machine import usable_cores
+from ..widen import widen
+from .protocol import Job, Outputs, Status
+
+CPU_NAME, CUDA_NAME = "onnxruntime", "cuda"
+_PROVIDER = {CPU_NAME: "CPUExecutionProvider", CUDA_NAME: "CUDAExecutionProvider"}
+_EXTRA = {CPU_NAME: "cpu", CUDA_NAME: "gpu"}
+_ARITHMETIC = {
+    # fp16 on the CPU keeps the file's casts and rounds every value to half: slow, for judging a file without a GPU.
+    CPU_NAME: Arithmetic(("fp32", "fp16"), "fp32"),
+    CUDA_NAME: Arithmetic(("fp32", "fp16"), "fp16"),
+}
+
+
+def cpu_status() -> Status:
+    """Whether ONNX Runtime can be used on the CPU."""
+    return _status(CPU_NAME)
+
+
+def cuda_status() -> Status:
+    """Whether ONNX Runtime can be used through CUDA.
+
+    Only opening a model shows whether CUDA, cuDNN and the driver really work; this tells what is installed.
+    """
+    return _status(CUDA_NAME)
+
+
+class OnnxRuntimeBackend:
+    """A model opened by ONNX Runtime.
+
+    Args:
+        job: what to open.
+        name: ``onnxruntime`` (CPU) or ``cuda``.
+
+    Raises:
+        BackendError: ONNX Runtime is not installed, or the provider or arithmetic asked for is not active.
+        ModelFileError: ONNX Runtime cannot read the file.
+    """
+
+    def __init__(self, job: Job, name: str = CPU_NAME) -> None:
+        found = _status(name)
+        if found.arithmetic is None:
+            raise BackendError(f"backend '{name}' cannot be used: {found.problem}")
+        import onnxruntime
+
+        self.name, self.version = name, str(onnxruntime.__version__)
+        self.compute = choose_compute(name, found.arithmetic, precision=job.precision, requested=job.compute)
+        self.threads = (job.threads or usable_cores()) if name == CPU_NAME else None
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4 if name == CPU_NAME else 3
+        if name == CPU_NAME and self.compute == "fp16":
+            # Optimised, ONNX Runtime drops the roundings between operators, which are what is to be judged.
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        if self.threads:
+            options.intra_op_num_threads = self.threads
+            options.inter_op_num_threads = 1
+        # TF32 would silently drop 13 bits of an fp32 file's mantissa.
+        provider = (_PROVIDER[name], {"use_tf32": "0"}) if name == CUDA_NAME else _PROVIDER[name]
+        try:
+            self._session = onnxruntime.InferenceSession(_model(job, self.compute), options, providers=[provider])
+        except Exception as error:  # the engine's exceptions share no base class
+            raise ModelFileError(f"ONNX Runtime {self.version} cannot open {job.path}: {_first_line(error)}") from error
+        self._session.disable_fallback()
+        active = self._session.get_providers()[0]
+        if active != _PROVIDER[name]:
+            raise BackendError(
+                f"{_PROVIDER[name]} was asked for and {active} is active: check the NVIDIA driver, CUDA and cuDNN with "
+                "radiodino-run doctor, or choose --backend openvino or onnxruntime"
+            )
+        self.input_shape = _shape(self._session.get_inputs()[0])
+        self.output_shapes = {port.name: _shape(port) for port in self._session.get_outputs()}
+        self._input_name = self._session.get_inputs()[0].name
+
+    def run(self, batch: NDArray[np.float32]) -> Outputs:
+        """All outputs for `batch`, see `Backend.run`."""
+        names = list(self.output_shapes)
+        results = self._session.run(names, {self._input_name: batch})
+        return {name: np.asarray(values, np.float32) for name, values in zip(names, results, strict=True)}
+
+
+def refuse_both_installed() -> None:
+    """Refuse an installation in which the CPU and the GPU build have overwritten each other's files.
+
+    Raises:
+        BackendError: naming the cure.
+    """
+    if len(_installed()) > 1:
+        raise BackendError(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: run  pip uninstall -y "
+            "onnxruntime onnxruntime-gpu  and then  pip install 'radiodino[cpu]'  or  'radiodino[gpu]'"
+        )
+
+
+def _status(name: str) -> Status:
+    installed = _installed()
+    version = next(iter(installed.values()), None)
+    try:
+        refuse_both_installed()
+    except BackendError as error:
+        return Status(name, version, None, str(error))
+    if not installed:
+        return Status(name, None, None, str(MissingExtraError("onnxruntime", _EXTRA[name])))
+    if name == CUDA_NAME and "onnxruntime-gpu" not in installed:
+        cure = "run  pip uninstall -y onnxruntime && pip install 'radiodino[gpu]'  on a machine with an NVIDIA GPU"
+        return Status(name, None, None, f"onnxruntime-gpu is not installed: {cure}")
+    return Status(name, version, _ARITHMETIC[name])
+
+
+def _installed() -> dict[str, str]:
+    """The installed distributions that bring the module ``onnxruntime``, with their versions.
+
+    Read from the package metadata: importing the engine only to learn that would cost a cold start 0.1 s.
+    """
+    found = {}
+    for distribution in ("onnxruntime", "onnxruntime-gpu"):
+        with suppress(metadata.PackageNotFoundError):
+            found[distribution] = metadata.version(distribution)
+    return found
+
+
+def _model(job: Job, compute: str) -> str | bytes:
+    if job.precision == "fp16" and compute == "fp32":
+        return widen(memoryview(job.path.read_bytes()))
+    return str(job.path)
+
+
+def _shape(port: Any) -> tuple[int, ...]:
+    return tuple(size if isinstance(size, int) else -1 for size in port.shape)
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

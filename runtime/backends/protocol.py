@@ -1,0 +1,73 @@
+"""What every inference engine is to the rest of the runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..compute import Arithmetic
+
+Outputs = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Status:
+    """Whether a backend can be used on this machine."""
+
+    name: str
+    version: str | None
+    """Of the engine; None where it is not installed."""
+    arithmetic: Arithmetic | None
+    """None where the backend cannot be used."""
+    problem: str | None = None
+    """Why it cannot be used, with the cure; None where it can."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a backend is asked to open."""
+
+    path: Path
+    precision: str
+    """Of the stored weights: ``fp32`` or ``fp16``."""
+    cache_key: str | None
+    """The file's SHA-256, under which a compiled model is kept for the next start; None keeps nothing."""
+    compute: str | None
+    """The arithmetic asked for; None follows the file (`radiodino.runtime.compute`)."""
+    threads: int | None
+    """Threads of one inference; None takes the physical cores this process may use."""
+
+
+class Backend(Protocol):
+    """A model opened by one engine. Not thread-safe: one inference at a time."""
+
+    @property
+    def name(self) -> str:
+        """As in `radiodino.runtime.backends.BACKENDS`."""
+
+    @property
+    def version(self) -> str:
+        """Of the engine."""
+
+    @property
+    def compute(self) -> str:
+        """The arithmetic that is active, of `radiodino.runtime.compute.COMPUTES`."""
+
+    @property
+    def threads(self) -> int | None:
+        """CPU threads of one inference; None on a GPU."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(-1, 3, height, width); -1 is a dynamic batch."""
+
+    @property
+    def output_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each output by its name, likewise."""
+
+    def run(self, batch: NDArray[np.float32]) -> Outputs:
+        """All outputs for a contiguous float32 batch (B, 3, H, W), each a float32 array of its own memory."""

@@ -1,0 +1,65 @@
+"""The backends there are, and which of them `auto` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from ..errors import BackendError, InputError
+from . import onnxruntime, openvino
+from .protocol import Backend, Job, Status
+
+
+class _Entry(NamedTuple):
+    status: Callable[[], Status]
+    open: Callable[[Job], Backend]
+
+
+BACKENDS: dict[str, _Entry] = {  # in the order in which `auto` tries them
+    "cuda": _Entry(onnxruntime.cuda_status, partial(onnxruntime.OnnxRuntimeBackend, name="cuda")),
+    "openvino": _Entry(openvino.status, openvino.OpenVINOBackend),
+    "onnxruntime": _Entry(onnxruntime.cpu_status, onnxruntime.OnnxRuntimeBackend),
+}
+
+
+def statuses() -> list[Status]:
+    """Each backend's status on this machine, in the order of `auto`."""
+    return [entry.status() for entry in BACKENDS.values()]
+
+
+def open_backend(job: Job, name: str) -> Backend:
+    """Open `job` with the backend `name`, or with the first that works for ``auto``: CUDA, OpenVINO, ONNX Runtime.
+
+    Raises:
+        InputError: there is no such backend.
+        BackendError: what was asked for is not active; for ``auto``: no backend works, with each one's reason.
+        ModelFileError: the engine cannot read the file.
+    """
+    if name != "auto":
+        if name not in BACKENDS:
+            raise InputError(f"there is no backend '{name}': choose auto, {', '.join(BACKENDS)}")
+        return BACKENDS[name].open(job)
+    onnxruntime.refuse_both_installed()
+    reasons = []
+    for entry in BACKENDS.values():
+        found = entry.status()
+        if found.problem or not found.arithmetic or (job.compute and job.compute not in found.arithmetic.supported):
+            reasons.append(f"{found.name}: {found.problem or f'does not compute in {job.compute} here'}")
+            continue
+        if found.name != "cuda":
+            return entry.open(job)
+        try:
+            return entry.open(job)
+        except BackendError as error:  # installed, but the driver or a library is missing: `auto` takes the next
+            reasons.append(f"cuda: {error}")
+    raise BackendError("no inference backend can be used here; " + "; ".join(reasons)) from None
+
+
+def auto_choice() -> tuple[str | None, str]:
+    """The backend that ``auto`` would take, and why, as far as that shows without opening a model."""
+    for found in statuses():
+        if found.arithmetic:
+            passed_over = [f"{other.name}: {other.problem}" for other in statuses() if other.problem]
+            return found.name, "; ".join(passed_over)
+    return None, "; ".join(f"{found.name}: {found.problem}" for found in statuses())

@@ -1,0 +1,259 @@
+"""An exported file, opened: images in, embeddings out, without PyTorch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from os import PathLike
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .backends import open_backend
+from .backends.protocol import Backend, Job
+from .decode import ImageSource, decode
+from .errors import InputError, ModelFileError
+from .frame import Window
+from .machine import usable_cores
+from .model_file import ModelFile, read_model_file
+from .model_info import LoadedInfo, ModelInfo, Output, assumed_info, parse_model_info
+from .prefetch import prefetch
+from .preprocessing import Preprocessor
+from .variants import get_variant
+from .widen import has_half_weights
+
+Array = NDArray[np.float32]
+
+
+class Model:
+    """One exported Radio DINO file, ready to run; make it with `Model.load`.
+
+    Attributes:
+        info: what the file says of itself, and how this machine runs it.
+        backend: the engine that runs it.
+        preprocess: image → network input, as the file prescribes.
+        sha256: of the file.
+    """
+
+    def __init__(self, info: LoadedInfo, backend: Backend) -> None:
+        self.info = info
+        self.backend = backend
+        self.preprocess = Preprocessor(info.preprocessing)
+        self.sha256 = info.file_sha256
+
+    @classmethod
+    def load(
+        cls,
+        path: str | PathLike[str],
+        *,
+        backend: str = "auto",
+        compute: str | None = None,
+        threads: int | None = None,
+        cache: bool = True,
+        assume_variant: str | None = None,
+    ) -> Model:
+        """Open an exported file.
+
+        Args:
+            path: the ``.onnx`` file that radiodino-export wrote.
+            backend: ``auto`` (CUDA where it is really active, else OpenVINO, else ONNX Runtime), or one of
+                ``cuda``, ``openvino``, ``onnxruntime``.
+            compute: ``fp32``, ``bf16`` or ``fp16`` arithmetic; None follows the file: fp32 for an fp32 file; for an
+                fp16 file fp16 on a GPU, bf16 on a CPU that has it in hardware, fp32 elsewhere.
+            threads: CPU threads of one inference, at least 1; None takes the physical cores this process may use.
+            cache: whether an engine may keep its compiled model in `RADIODINO_HOME` for a faster next start.
+            assume_variant: for a file that carries no metadata: the variant to take it for, with the model card's
+                preprocessing.
+
+        Raises:
+            ModelFileError: the file is missing, damaged, altered, of another model or of an unknown schema.
+            BackendError: what was asked for is not active on this machine.
+            InputError: there is no such backend or variant.
+        """
+        if threads is not None and threads < 1:
+            raise InputError(f"threads must be at least 1, not {threads}")
+        file = read_model_file(Path(path))
+        if file.document is None and assume_variant is None:
+            raise ModelFileError(
+                f"{file.path} carries no radiodino metadata, so its preprocessing is unknown: make it with "
+                "radiodino-export, or name its variant with --assume-variant"
+            )
+        if file.document is not None and assume_variant is not None:
+            raise InputError(f"{file.path} says itself what it is: leave out --assume-variant")
+        described = parse_model_info(file.document, file.path) if file.document is not None else None
+        precision = described.precision if described else _stored_precision(file)
+        cache_key = file.sha256 if cache else None
+        job = Job(file.path, precision=precision, cache_key=cache_key, compute=compute, threads=threads)
+        opened = open_backend(job, backend)
+        info = described or _assume(file, opened, precision, assume_variant or "")
+        _refuse_mismatch(file, info, opened)
+        loaded = LoadedInfo(
+            **{name: getattr(info, name) for name in ModelInfo.__dataclass_fields__},
+            file_sha256=file.sha256,
+            backend=opened.name,
+            backend_version=opened.version,
+            compute=opened.compute,
+            assumed=described is None,
+        )
+        return cls(loaded, opened)
+
+    def run(self, batch: Array) -> dict[str, Array]:
+        """The bare network.
+
+        Args:
+            batch: float32 array (B, 3, H, W), B ≥ 1, preprocessed (scaled to [0, 1], then normalised), finite.
+
+        Returns:
+            Each output by its name, float32: ``embedding`` (B, D) and what else the file was exported with.
+
+        Raises:
+            InputError: wrong type, dtype or shape, or a value that is not finite.
+        """
+        height, width = self.info.preprocessing.resize
+        wanted = f"a float32 array (B, 3, {height}, {width})"
+        if not isinstance(batch, np.ndarray) or batch.dtype != np.float32:
+            found = f"{batch.dtype} array" if isinstance(batch, np.ndarray) else type(batch).__name__
+            raise InputError(f"run() takes {wanted} of normalised values, not a {found}: give images to embed()")
+        if batch.ndim != 4 or batch.shape[1:] != (3, height, width) or batch.shape[0] < 1:
+            raise InputError(f"run() takes {wanted} with B ≥ 1, not {batch.shape}")
+        if not np.isfinite(batch).all():
+            raise InputError("run() was given NaN or infinite values: check the preprocessing")
+        outputs = self.backend.run(np.ascontiguousarray(batch))
+        for name, values in outputs.items():
+            if not np.isfinite(values).all():
+                raise ModelFileError(
+                    f"output '{name}' holds NaN or infinite values in {self.backend.compute} on {self.backend.name}: "
+                    "do not use it; choose --compute fp32 or export the model again"
+                )
+        return outputs
+
+    @overload
+    def embed(  # type: ignore[overload-overlap]  # a binary stream is an iterator too, of lines; it is one image
+        self,
+        images: Iterator[ImageSource],
+        batch_size: int = ...,
+        *,
+        window: Window | None = ...,
+        frame: int | None = ...,
+    ) -> Iterator[Array]: ...
+    @overload
+    def embed(
+        self,
+        images: ImageSource | list[Any] | tuple[Any, ...],
+        batch_size: int = ...,
+        *,
+        window: Window | None = ...,
+        frame: int | None = ...,
+    ) -> Array: ...
+    def embed(
+        self, images: Any, batch_size: int = 8, *, window: Window | None = None, frame: int | None = None
+    ) -> Array | Iterator[Array]:
+        """The embedding (normalised CLS token) of each image.
+
+        Args:
+            images: one image, a list or tuple of images, or an iterator of any length. An image is a path, encoded
+                bytes, a binary stream, a PIL image, a DICOM dataset, or a uint8/uint16 array (H, W) or (H, W, 3).
+                One image alone may have several frames (DICOM, TIFF, an array (n, H, W) or (n, H, W, 3)).
+            batch_size: images per inference; a larger batch pays on a GPU, hardly on a CPU.
+            window: centre and width for DICOM images, in place of the file's own.
+            frame: which frame of a file with several, counted from 1.
+
+        Returns:
+            For an iterator: a generator of float32 (D,), one for each image, that holds a few batches in memory.
+            Otherwise a float32 array (n, D): a row for each image, or for each frame of one image alone.
+
+        Raises:
+            UnreadableImageError: an image cannot be decoded.
+            InputError: a wrong argument, or an image with several frames among others and no `frame` to choose.
+        """
+        if batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, not {batch_size}")
+        if _is_one_image(images):
+            inputs = (self.preprocess(item.image) for item in decode(images, window=window, frame=frame))
+        elif isinstance(images, Iterable):
+            inputs = prefetch(
+                images, lambda source: self._single(source, window, frame), workers=usable_cores(), depth=2 * batch_size
+            )
+        else:
+            raise InputError(f"embed() takes images, not {type(images).__name__}")
+        vectors = self._embed_inputs(inputs, batch_size)
+        if isinstance(images, Iterator) and not _is_one_image(images):
+            return vectors
+        rows = list(vectors)
+        return np.stack(rows) if rows else np.empty((0, self.info.embedding_size), np.float32)
+
+    def provenance(self) -> dict[str, Any]:
+        """What is written into each result: which file, which weights, which arithmetic, for which use. JSON-able."""
+        info = self.info
+        return {
+            "model_sha256": info.file_sha256,
+            "variant": info.variant,
+            "task": info.task,
+            "precision": info.precision,
+            "compute": info.compute,
+            "backend": f"{info.backend} {info.backend_version}",
+            "weights": {"kind": info.weights.kind, "name": info.weights.name, "sha256": info.weights.sha256},
+            "assumed_variant": info.assumed,
+            "radiodino": metadata.version("radiodino"),
+            "intended_use": info.intended_use,
+        }
+
+    def _single(self, source: ImageSource, window: Window | None, frame: int | None) -> Array:
+        frames = decode(source, window=window, frame=frame)
+        first = next(frames)
+        if next(frames, None) is not None:
+            name = f" ({source})" if isinstance(source, (str, PathLike)) else ""
+            raise InputError(
+                f"an image among others has several frames{name}: choose one with frame=, or embed that image alone"
+            )
+        return self.preprocess(first.image)
+
+    def _embed_inputs(self, inputs: Iterator[Array], batch_size: int) -> Iterator[Array]:
+        batch: list[Array] = []
+        for item in inputs:
+            batch.append(item)
+            if len(batch) == batch_size:
+                yield from self.run(np.stack(batch))["embedding"]
+                batch = []
+        if batch:
+            yield from self.run(np.stack(batch))["embedding"]
+
+
+def _is_one_image(images: Any) -> bool:
+    if isinstance(images, (str, PathLike, bytes, np.ndarray, Image.Image)) or hasattr(images, "read"):
+        return True
+    pydicom = sys.modules.get("pydicom")  # a dataset can only come from a caller who imported it
+    return pydicom is not None and isinstance(images, pydicom.Dataset)
+
+
+def _stored_precision(file: ModelFile) -> str:
+    return "fp16" if has_half_weights(memoryview(file.path.read_bytes())) else "fp32"
+
+
+def _assume(file: ModelFile, backend: Backend, precision: str, name: str) -> ModelInfo:
+    variant = get_variant(name)
+    size = backend.input_shape[-1]
+    expected = f"one input (B, 3, S, S) and an output 'embedding' (B, {variant.embedding_size})"
+    square = len(backend.input_shape) == 4 and backend.input_shape[1] == 3 and backend.input_shape[2] == size > 0
+    if not square or backend.output_shapes.get("embedding", ())[1:] != (variant.embedding_size,):
+        raise ModelFileError(
+            f"{file.path} is not '{name}': expected {expected}, found input {backend.input_shape} and "
+            f"outputs {backend.output_shapes}"
+        )
+    outputs = tuple(Output(name=output, shape=shape) for output, shape in backend.output_shapes.items())
+    return assumed_info(variant, precision=precision, image_size=size, outputs=outputs)
+
+
+def _refuse_mismatch(file: ModelFile, info: ModelInfo, backend: Backend) -> None:
+    """The document and the network must tell the same story."""
+    declared = {output.name: output.shape for output in info.outputs}
+    expected_input = (3, *info.preprocessing.resize)
+    if backend.input_shape[1:] != expected_input or backend.output_shapes != declared:
+        raise ModelFileError(
+            f"the metadata of {file.path} do not fit its network (input {backend.input_shape}, outputs "
+            f"{backend.output_shapes}): export it again"
+        )

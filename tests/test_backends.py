@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from radiodino.runtime import BackendError, InputError, Model
+from radiodino.runtime.backends import BACKENDS, onnxruntime, openvino, select, statuses
+from radiodino.runtime.backends.protocol import Status
+from radiodino.runtime.compute import Arithmetic
+from radiodino.runtime.machine import has_hardware_bf16, this_machine, usable_cores
+
+CPU = ("openvino", "onnxruntime")
+
+
+def usable(name):
+    status = BACKENDS[name].status()
+    if not status.arithmetic:
+        pytest.skip(status.problem)
+    return status
+
+
+@pytest.mark.parametrize("name", CPU)
+def test_an_fp32_file_computes_in_fp32(name, toy_fp32):
+    usable(name)
+    model = Model.load(toy_fp32, backend=name)
+    assert (model.backend.name, model.backend.compute) == (name, "fp32")
+
+
+def test_openvino_follows_the_file_and_the_hardware(toy_fp16):
+    usable("openvino")
+    expected = "bf16" if has_hardware_bf16() else "fp32"
+    assert Model.load(toy_fp16, backend="openvino").info.compute == expected
+
+
+def test_onnxruntime_computes_an_fp16_file_in_fp32(toy_fp16):
+    usable("onnxruntime")
+    assert Model.load(toy_fp16, backend="onnxruntime").info.compute == "fp32"
+
+
+@pytest.mark.parametrize("name", CPU)
+@pytest.mark.parametrize("compute", ["fp32", "bf16", "fp16"])
+def test_asked_arithmetic_is_active_or_an_error(name, compute, toy_fp16):
+    status = usable(name)
+    if compute in status.arithmetic.supported:
+        assert Model.load(toy_fp16, backend=name, compute=compute).backend.compute == compute
+    else:
+        with pytest.raises(BackendError, match="does not compute in"):
+            Model.load(toy_fp16, backend=name, compute=compute)
+
+
+def test_arithmetics_really_differ(toy_fp16, images):
+    """An fp32 run of an fp16 file is not a bf16 run under another name: its error is far smaller."""
+    status = usable("openvino")
+    if "bf16" not in status.arithmetic.supported:
+        pytest.skip("no bf16 on this machine")
+    exact = Model.load(toy_fp16, backend="openvino", compute="fp32").embed(images)
+    rounded = Model.load(toy_fp16, backend="openvino", compute="bf16").embed(images)
+    other_engine = Model.load(toy_fp16, backend="onnxruntime", compute="fp32").embed(images)
+    assert np.abs(exact - other_engine).max() < 0.05 * np.abs(exact - rounded).max()
+
+
+def test_both_engines_agree(toy_fp32, images):
+    usable("openvino"), usable("onnxruntime")
+    a, b = (Model.load(toy_fp32, backend=name).embed(images) for name in CPU)
+    assert np.abs(a - b).max() < 1e-4 * np.abs(a).max()
+
+
+@pytest.mark.parametrize("name", CPU)
+def test_runs_repeat_bit_for_bit(name, toy_fp32, images):
+    usable(name)
+    model = Model.load(toy_fp32, backend=name)
+    assert np.array_equal(model.embed(images), model.embed(images))
+
+
+@pytest.mark.parametrize("name", CPU)
+def test_threads_are_as_asked(name, toy_fp32):
+    usable(name)
+    assert Model.load(toy_fp32, backend=name, threads=1).backend.threads == 1
+    assert Model.load(toy_fp32, backend=name).backend.threads == usable_cores()
+
+
+def test_an_unknown_backend_lists_the_known(toy_fp32):
+    with pytest.raises(InputError, match="auto, cuda, openvino, onnxruntime"):
+        Model.load(toy_fp32, backend="tpu")
+
+
+def test_cuda_asked_for_and_not_active_is_an_error(toy_fp32):
+    if BACKENDS["cuda"].status().arithmetic:
+        pytest.skip("this machine has onnxruntime-gpu")
+    with pytest.raises(BackendError, match=r"radiodino\[gpu\]"):
+        Model.load(toy_fp32, backend="cuda")
+
+
+def test_a_session_that_fell_back_to_the_cpu_is_an_error(toy_fp32, monkeypatch):
+    """onnxruntime-gpu installed without a working driver: the session opens, on the CPU. That is refused."""
+    usable("onnxruntime")
+    monkeypatch.setattr(onnxruntime, "_installed", lambda: {"onnxruntime-gpu": "1.0"})
+    monkeypatch.setitem(onnxruntime._PROVIDER, "cuda", "CUDAExecutionProvider")
+    with pytest.raises(BackendError, match="CUDAExecutionProvider was asked for and CPUExecutionProvider is active"):
+        Model.load(toy_fp32, backend="cuda")
+    auto = Model.load(toy_fp32, backend="auto")
+    assert auto.backend.name in CPU  # `auto` takes CUDA only where it is really active
+
+
+def test_both_distributions_of_onnxruntime_are_an_error(toy_fp32, monkeypatch):
+    monkeypatch.setattr(onnxruntime, "_installed", lambda: {"onnxruntime": "1.0", "onnxruntime-gpu": "1.0"})
+    for backend in ("auto", "onnxruntime", "cuda"):
+        with pytest.raises(BackendError, match="pip uninstall -y onnxruntime onnxruntime-gpu"):
+            Model.load(toy_fp32, backend=backend)
+    if openvino.status().arithmetic:
+        assert Model.load(toy_fp32, backend="openvino").backend.name == "openvino"
+
+
+def nothing(name):
+    return Status(name, None, None, f"{name} is not installed: cure {name}")
+
+
+def test_no_backend_at_all_names_every_cure(toy_fp32, monkeypatch):
+    for name in BACKENDS:
+        monkeypatch.setitem(BACKENDS, name, BACKENDS[name]._replace(status=lambda name=name: nothing(name)))
+    with pytest.raises(BackendError, match=r"cure cuda.*cure openvino.*cure onnxruntime"):
+        Model.load(toy_fp32)
+    assert select.auto_choice()[0] is None
+
+
+def test_auto_passes_over_what_lacks_the_asked_arithmetic(toy_fp16, monkeypatch):
+    usable("onnxruntime")
+    without_fp16 = Status("openvino", "1", Arithmetic(("fp32",), "fp32"))
+    monkeypatch.setitem(BACKENDS, "openvino", BACKENDS["openvino"]._replace(status=lambda: without_fp16))
+    assert Model.load(toy_fp16, compute="fp16").backend.name == "onnxruntime"
+
+
+def test_statuses_come_in_the_order_of_auto():
+    assert [status.name for status in statuses()] == ["cuda", "openvino", "onnxruntime"]
+    taken, _ = select.auto_choice()
+    assert taken == next(status.name for status in statuses() if status.arithmetic)
+
+
+def test_compiled_models_are_cached_by_content(toy_fp32, toy_fp16, tmp_path, monkeypatch, images):
+    """Two files of one path and size, one after the other, never share a compiled model."""
+    usable("openvino")
+    monkeypatch.setenv("RADIODINO_HOME", str(tmp_path))
+    path = tmp_path / "model.onnx"
+    for source in (toy_fp32, toy_fp16):
+        path.write_bytes(source.read_bytes())
+        os.utime(path, (1e9, 1e9))
+        expected = Model.load(source, backend="openvino", compute="fp32", cache=False).embed(images)
+        for _ in range(2):  # compiled, then from the cache
+            found = Model.load(path, backend="openvino", compute="fp32").embed(images)
+            assert np.array_equal(found, expected)
+    assert len(list((tmp_path / "openvino").iterdir())) == 2
+
+
+def test_cache_can_be_left_out(toy_fp32, tmp_path, monkeypatch):
+    monkeypatch.setenv("RADIODINO_HOME", str(tmp_path))
+    Model.load(toy_fp32, cache=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unwritable_home_only_costs_the_cache(toy_fp32, tmp_path, monkeypatch, images):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("RADIODINO_HOME", str(blocked / "home"))
+    assert Model.load(toy_fp32).embed(images).shape == (5, 48)
+
+
+def test_this_machine_is_described():
+    machine = this_machine()
+    assert 1 <= machine.usable_cores <= (os.cpu_count() or 1)
+    assert machine.processor
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs CPU affinity")
+def test_usable_cores_follow_the_affinity():
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+    code += "from radiodino.runtime.machine import usable_cores; print(usable_cores())"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from radiodino.runtime.errors import ModelFileError
+from radiodino.runtime.model_file import read_model_file
+from radiodino.runtime.model_info import SCHEMA_VERSION, parse_model_info
+
+
+@pytest.fixture
+def document(toy_fp16) -> dict:
+    return json.loads(read_model_file(toy_fp16).document)
+
+
+def test_document_round_trips(document):
+    info = parse_model_info(json.dumps(document), "file")
+    assert json.loads(info.to_json()) == document
+    assert info.preprocessing.resize == (64, 64)
+    assert info.outputs[0].shape == (-1, 48)
+
+
+def test_it_says_what_a_clinic_must_know(document):
+    info = parse_model_info(json.dumps(document), "file")
+    assert info.weights.kind == "random"
+    assert len(info.weights.sha256) == 64
+    assert info.verification["passed"] is True
+    assert "not for diagnosis" in info.intended_use
+    assert set(info.tools) >= {"radiodino", "torch", "timm", "onnx", "opset"}
+
+
+def changed(document, path, value):
+    *parents, last = path
+    place = document
+    for key in parents:
+        place = place[key]
+    if value is KeyError:
+        del place[last]
+    else:
+        place[last] = value
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        (["schema"], SCHEMA_VERSION + 1, "upgrade radiodino"),
+        (["schema"], 0, "export the file again"),
+        (["schema"], "1", "no schema version"),
+        (["schema"], True, "no schema version"),
+        (["variant"], KeyError, "'variant' is missing"),
+        (["variant"], 3, "'variant' is of the wrong type"),
+        (["image_size"], "224", "'image_size' is of the wrong type"),
+        (["image_size"], True, "'image_size' is of the wrong type"),
+        (["surprise"], 1, "'surprise' is unknown"),
+        (["preprocessing", "mean"], [0.5, 0.5], "'preprocessing.mean' is of the wrong type"),
+        (["preprocessing", "std"], KeyError, "'preprocessing.std' is missing"),
+        (["preprocessing"], 5, "'preprocessing.' is no object"),
+        (["outputs"], [{"name": "embedding"}], "is missing"),
+        (["weights", "licence"], 3, "'weights.licence' is of the wrong type"),
+    ],
+)
+def test_a_document_that_does_not_fit_is_refused(document, path, value, reason):
+    with pytest.raises(ModelFileError, match=reason):
+        parse_model_info(changed(document, path, value), "file")
+
+
+@pytest.mark.parametrize("text", ["", "not json", "[]", "3", "null"])
+def test_what_is_no_document_is_refused(text):
+    with pytest.raises(ModelFileError):
+        parse_model_info(text, "file")

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from radiodino.runtime.errors import ModelFileError
+from radiodino.runtime.model_info import Preprocessing
+from radiodino.runtime.pixels import to_8bit
+from radiodino.runtime.preprocessing import Preprocessor
+
+CARD = Preprocessor(Preprocessing())
+MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")
+
+
+def model_card(image: Image.Image) -> np.ndarray:
+    """The model card's own lines."""
+    transforms = pytest.importorskip("torchvision.transforms", reason="torchvision is not installed")
+    transform = transforms.Compose(
+        [
+            transforms.Resize((224, 224)),
+            transforms.ToTensor(),
+            transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+        ]
+    )
+    return transform(image.convert("RGB")).numpy()
+
+
+@settings(max_examples=40, deadline=None)
+@given(mode=st.sampled_from(MODES), width=st.integers(1, 500), height=st.integers(1, 500), seed=st.integers(0, 99))
+def test_bit_identical_to_the_model_card(mode, width, height, seed):
+    random = np.random.default_rng(seed)
+    image = Image.fromarray(random.integers(0, 256, (height, width, 4), np.uint8)).convert("RGB").convert(mode)
+    expected = model_card(image)
+    assert np.array_equal(CARD(to_8bit(image)), expected)
+
+
+@pytest.mark.parametrize("size", [(30000, 10), (10, 30000), (1, 1), (224, 224)])
+def test_extreme_shapes_are_bit_identical_too(size):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0]), np.uint8))
+    assert np.array_equal(CARD(to_8bit(image)), model_card(image))
+
+
+def test_grey_equals_three_equal_channels():
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (333, 211), np.uint8))
+    assert np.array_equal(CARD(image), CARD(image.convert("RGB")))
+
+
+def test_result_is_a_new_contiguous_float32_array():
+    image = Image.new("L", (5, 5), 255)
+    first, second = CARD(image), CARD(image)
+    assert first.dtype == np.float32
+    assert first.shape == (3, 224, 224)
+    assert first.flags.c_contiguous
+    assert first is not second
+    expected = (1 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
+    assert np.allclose(first[:, 0, 0], expected, atol=1e-6)
+
+
+def test_other_settings_are_obeyed():
+    settings = Preprocessing(
+        resize=(8, 6), interpolation="nearest", value_range=(-1.0, 1.0), mean=(0.0,) * 3, std=(1.0,) * 3
+    )
+    result = Preprocessor(settings)(Image.new("L", (3, 3), 255))
+    assert result.shape == (3, 8, 6)
+    assert np.array_equal(result, np.ones((3, 8, 6), np.float32))
+
+
+@pytest.mark.parametrize("changed", [{"mode": "L"}, {"interpolation": "area"}])
+def test_unknown_settings_are_refused(changed):
+    with pytest.raises(ModelFileError, match="upgrade radiodino"):
+        Preprocessor(Preprocessing(**changed))
