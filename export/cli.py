@@ -1,0 +1,171 @@
+"""``radiodino-export``: from a checkpoint to one verified file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from radiodino.runtime import console as ending
+from radiodino.runtime.errors import InputError, MissingExtraError
+from radiodino.runtime.variants import VARIANTS, get_variant
+
+if TYPE_CHECKING:  # both import torch
+    from .pipeline import Exported
+    from .verify import Comparison
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Export a Radio DINO checkpoint to one verified ONNX file that runs without PyTorch.",
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+_VARIANT_HELP = f"Which member of the family: {', '.join(VARIANTS)}."
+_WEIGHTS_HELP = (
+    "published (the authors' weights, fetched beforehand or now), random (for trying out), or the path of a "
+    "checkpoint: .safetensors, .pth of the authors, of DINO or of DINOv2, or a folder with one."
+)
+
+
+@app.callback(invoke_without_command=True)
+def export(
+    context: typer.Context,
+    variant: Annotated[str | None, typer.Option(help=_VARIANT_HELP)] = None,
+    weights: Annotated[str, typer.Option(help=_WEIGHTS_HELP)] = "published",
+    seed: Annotated[int, typer.Option(help="Seed of random weights.")] = 0,
+    checkpoint_key: Annotated[
+        str | None, typer.Option(help="teacher or student of a training checkpoint; by default the teacher.")
+    ] = None,
+    fp32: Annotated[bool, typer.Option("--fp32", help="Store and compute in fp32 (the default).")] = False,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Store in fp16: half the size.")] = False,
+    image_size: Annotated[int, typer.Option(help="Side of the input in pixels, a multiple of the patch.")] = 224,
+    outputs: Annotated[str, typer.Option(help="Beside the embedding, comma-separated: patch_tokens, attention.")] = "",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; by default radiodino-VARIANT-PRECISION.onnx.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    list_variants: Annotated[bool, typer.Option("--list", help="Show the variants and end.")] = False,
+) -> None:
+    """Export a Radio DINO checkpoint to one verified ONNX file that runs without PyTorch."""
+    if context.invoked_subcommand:
+        return
+    if list_variants:
+        out.print(_variant_table())
+        return
+    if variant is None:
+        raise InputError(f"name the model to export with --variant: {', '.join(VARIANTS)} (see --list)")
+    if fp32 and fp16:
+        raise InputError("--fp32 and --fp16 exclude each other: choose one")
+    _need("torch", "timm", "onnx", "onnxscript")
+    from .pipeline import ExportSettings, export_model
+
+    settings = ExportSettings(
+        variant=get_variant(variant),
+        weights=weights,
+        seed=seed,
+        checkpoint_key=checkpoint_key,
+        precision="fp16" if fp16 else "fp32",
+        image_size=image_size,
+        outputs=tuple(name.strip() for name in outputs.split(",") if name.strip()),
+        output=output,
+        force=force,
+    )
+    if weights == "random":
+        _banner(variant)
+    with err.status("starting") as status:
+        exported = export_model(settings, lambda step: status.update(f"{step} …"))
+    _print_summary(exported)
+    if weights == "random":
+        _banner(variant)
+
+
+@app.command()
+def fetch(variant: Annotated[str, typer.Option(help=_VARIANT_HELP)]) -> None:
+    """Download the published weights of a variant beforehand, for exports without internet."""
+    _need("torch", "timm")
+    from radiodino.train.fetch import fetch_published
+
+    path = fetch_published(get_variant(variant))
+    out.print(f"file     {path}")
+    out.print(f"next     radiodino-export --variant {variant} --fp16", soft_wrap=True)
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="A file that radiodino-export wrote.")],
+    weights: Annotated[
+        str | None, typer.Option(help="The checkpoint the file was made from, where it is not the published one.")
+    ] = None,
+) -> None:
+    """Compare an exported file with its PyTorch original again."""
+    _need("torch", "timm", "onnx")
+    from .verify_file import verify_file
+
+    with err.status("verifying …"):
+        comparisons = verify_file(file, weights)
+    out.print(_parity_table(comparisons))
+    out.print(f"{file} agrees with its original")
+
+
+def main() -> None:
+    """Entry point of ``radiodino-export``."""
+    ending.run(app)
+
+
+def _need(*modules: str) -> None:
+    from importlib.util import find_spec
+
+    for module in modules:
+        if find_spec(module) is None:
+            raise MissingExtraError(module, "export")
+
+
+def _banner(variant: str | None) -> None:
+    err.print(
+        Panel(
+            f"RANDOM WEIGHTS: this '{variant}' has learned nothing.\n"
+            "Its embeddings mean nothing; use it only to try the tools out.",
+            style="bold red",
+        )
+    )
+
+
+def _print_summary(exported: Exported) -> None:
+    info = exported.info
+    out.print(_parity_table(exported.comparisons))
+    if exported.kept_float:
+        out.print(f"kept fp32  {len(exported.kept_float)} operators whose values leave the half range")
+    lines = {
+        "file": exported.path,
+        "size": f"{exported.size / 1e6:.1f} MB ({exported.size:,} bytes)",
+        "SHA-256": exported.sha256,
+        "weights": f"{info.weights.name}, SHA-256 {info.weights.sha256}",
+        "licence": info.weights.licence or "not stated at the source",
+        "next": f"radiodino-run embed IMAGES --model {exported.path} -o embeddings.csv",
+    }
+    for name, value in lines.items():
+        out.print(f"{name:<9}{value}", soft_wrap=True)
+
+
+def _parity_table(comparisons: list[Comparison]) -> Table:
+    table = Table("engine", "arithmetic", "output", "smallest cosine", "largest error", title="against PyTorch fp32")
+    for found in comparisons:
+        table.add_row(found.backend, found.compute, found.output, f"{found.cosine:.7f}", f"{found.relative_error:.1e}")
+    return table
+
+
+def _variant_table() -> Table:
+    table = Table("variant", "paper's name", "embedding", "depth", "heads", "patch", "parameters", "published weights")
+    for variant in VARIANTS.values():
+        table.add_row(
+            variant.name, variant.paper_name, str(variant.embedding_size), str(variant.depth), str(variant.heads),
+            f"{variant.patch} px", f"{variant.parameters:g} M", variant.published or "none known: --weights FILE",
+        )  # fmt: skip
+    return table

@@ -1,0 +1,152 @@
+"""The export, step by step: build → trace → clean up → precision → metadata → verify → write."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+from torch import nn
+
+from radiodino.runtime.atomic import atomic_path, refuse_existing
+from radiodino.runtime.errors import InputError
+from radiodino.runtime.model_file import read_model_file, seal
+from radiodino.runtime.model_info import ModelInfo, Preprocessing, Weights
+from radiodino.runtime.preprocessing import Preprocessor
+from radiodino.runtime.variants import Variant
+from radiodino.train.weights import load_weights
+
+from .cleanup import clean_up
+from .divergence import first_divergence, stages
+from .engine import Batch, cpu_backends
+from .half import to_half
+from .metadata import describe
+from .probe_images import BATCHES, probe_images
+from .ranges import largest_values, nodes_beyond_half
+from .trace import choose_outputs, trace
+from .verify import TOLERANCES, Comparison, reference_outputs, refuse_failed, report, verify
+
+PRECISIONS = ("fp32", "fp16")
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What to export, and how."""
+
+    variant: Variant
+    weights: str = "published"
+    """``published``, ``random``, or the path of a checkpoint."""
+    seed: int = 0
+    """For random weights."""
+    checkpoint_key: str | None = None
+    """``teacher`` or ``student`` of a training checkpoint; None takes the teacher where there is one."""
+    precision: str = "fp32"
+    image_size: int = 224
+    outputs: tuple[str, ...] = ()
+    """Beside ``embedding``: ``patch_tokens``, ``attention``."""
+    output: Path | None = None
+    """None: ``radiodino-<variant>-<precision>.onnx`` in the current folder."""
+    force: bool = False
+    """Whether an existing file may be replaced."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written."""
+
+    path: Path
+    sha256: str
+    size: int
+    """Bytes."""
+    info: ModelInfo
+    comparisons: list[Comparison]
+    kept_float: list[str]
+    """Operators that stay fp32 in an fp16 file because their values leave the half range."""
+
+
+def export_model(settings: ExportSettings, progress: Progress = lambda _step: None) -> Exported:
+    """Export one model to one verified file.
+
+    Args:
+        settings: what to export.
+        progress: told the name of each step as it begins.
+
+    Raises:
+        InputError: an image size that the patch does not divide, an unknown output or precision.
+        WeightsError: the weights cannot be had or do not fit the variant.
+        OutputError: the file exists already or cannot be written.
+        VerificationError: the candidate differs from the original; nothing is written.
+    """
+    variant, size = settings.variant, settings.image_size
+    target = settings.output or Path(default_name(settings))
+    refuse_existing(target, overwrite=settings.force)
+    if settings.precision not in PRECISIONS:
+        raise InputError(f"there is no precision '{settings.precision}': choose {' or '.join(PRECISIONS)}")
+    variant.grid(size)
+    outputs = choose_outputs(list(settings.outputs))
+    cpu_backends()
+
+    progress("load weights")
+    backbone, source = load_weights(
+        variant, settings.weights, image_size=size, seed=settings.seed, checkpoint_key=settings.checkpoint_key
+    )
+    progress("trace in fp32")
+    model = trace(backbone, size, outputs)
+    progress("clean up the graph")
+    model = clean_up(model, stages(variant.depth))
+    batches = probe_batches(size)
+    beyond: set[str] = set()
+    if settings.precision == "fp16":
+        progress("convert to fp16")
+        beyond = nodes_beyond_half(model, largest_values(model, batches))
+        model = to_half(model, beyond)
+    body = model.SerializeToString()
+
+    weights = Weights(
+        **asdict(source),
+        seed=settings.seed if source.kind == "random" else None,
+        checkpoint_key=settings.checkpoint_key,
+    )
+    info = describe(variant, weights, precision=settings.precision, image_size=size, outputs=outputs)
+
+    progress("verify against PyTorch")
+    with tempfile.TemporaryDirectory() as folder:
+        candidate = Path(folder) / target.name
+        candidate.write_bytes(seal(body, info.to_json()))
+        comparisons = verify(candidate, settings.precision, reference_outputs(backbone, outputs, batches), batches)
+    refuse_failed(comparisons, settings.precision, _diverges(comparisons, settings.precision, model, backbone, batches))
+
+    progress("write")
+    info = replace(info, verification=report(comparisons, batches))
+    with atomic_path(target, overwrite=settings.force) as temporary:
+        temporary.write_bytes(seal(body, info.to_json()))
+        written = read_model_file(temporary)
+        size_in_bytes = temporary.stat().st_size
+    return Exported(target, written.sha256, size_in_bytes, info, comparisons, sorted(beyond))
+
+
+def default_name(settings: ExportSettings) -> str:
+    """The file name of an export whose user named none."""
+    return f"radiodino-{settings.variant.name}-{settings.precision}.onnx"
+
+
+def probe_batches(image_size: int) -> list[Batch]:
+    """The probe images as network input, in the batches of `BATCHES`."""
+    preprocess = Preprocessor(Preprocessing(resize=(image_size, image_size)))
+    inputs = np.stack([preprocess(image) for image in probe_images()])
+    return np.split(inputs, np.cumsum(BATCHES)[:-1])
+
+
+def _diverges(
+    comparisons: list[Comparison], precision: str, model: onnx.ModelProto, backbone: nn.Module, batches: list[Batch]
+) -> str:
+    for comparison in comparisons:
+        if not comparison.passed:
+            backend = comparison.backend.partition(" ")[0]
+            tolerance = TOLERANCES[precision, comparison.compute]
+            return first_divergence(model, backbone, np.concatenate(batches), backend, comparison.compute, tolerance)
+    return ""

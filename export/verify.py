@@ -1,0 +1,155 @@
+"""The comparison of an export with its PyTorch original, run by the runtime itself before the file is written."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from radiodino.runtime.errors import VerificationError
+from radiodino.runtime.model import Model
+
+from .engine import Batch, cpu_backends
+from .trace import EmbeddingNetwork
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far an arithmetic may be from the fp32 original."""
+
+    relative_error: float | None
+    """Largest |Δ| as a share of the output's largest activation; None where `cosine` judges."""
+    cosine: float | None
+    """Smallest cosine of one image's output to the original's."""
+
+
+TOLERANCES: dict[tuple[str, str], Tolerance] = {
+    # (precision of the file, arithmetic)
+    ("fp32", "fp32"): Tolerance(relative_error=1e-4, cosine=None),
+    ("fp16", "fp32"): Tolerance(relative_error=None, cosine=0.9999),
+    ("fp16", "fp16"): Tolerance(relative_error=None, cosine=0.9999),
+    ("fp16", "bf16"): Tolerance(relative_error=None, cosine=0.9995),
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One output in one engine and arithmetic against the original, over all probe images."""
+
+    backend: str
+    compute: str
+    output: str
+    relative_error: float
+    cosine: float
+    passed: bool
+
+
+def reference_outputs(backbone: nn.Module, outputs: tuple[str, ...], batches: list[Batch]) -> list[dict[str, Batch]]:
+    """The outputs of the PyTorch original in fp32, for each batch.
+
+    ``embedding`` is what calling the timm model itself gives, not what the traced wrapper gives.
+    """
+    found = []
+    with torch.inference_mode():
+        for batch in batches:
+            images = torch.from_numpy(batch)
+            values = dict(zip(outputs, EmbeddingNetwork(backbone, outputs)(images), strict=True))
+            values["embedding"] = backbone(images)
+            found.append({name: value.numpy() for name, value in values.items()})
+    return found
+
+
+def verify(path: Path, precision: str, references: list[dict[str, Batch]], batches: list[Batch]) -> list[Comparison]:
+    """Compare the file at `path` with the original in every CPU engine installed and every arithmetic it promises.
+
+    Args:
+        path: a sealed file, opened by the runtime as any user would.
+        precision: of its weights.
+        references: see `reference_outputs`.
+        batches: the same network inputs.
+
+    Raises:
+        BackendError: no CPU engine is installed.
+        ModelFileError: the file cannot be opened, or an output is not finite.
+    """
+    comparisons: list[Comparison] = []
+    for status in cpu_backends():
+        for compute in status.arithmetic.supported if status.arithmetic else ():
+            tolerance = TOLERANCES.get((precision, compute))
+            if tolerance is None:  # an fp32 file promises fp32 arithmetic only
+                continue
+            if compute == "fp16" and any(found.compute == "fp16" for found in comparisons):
+                continue  # half arithmetic stands in for a GPU's: one engine says as much as two, and it is slow
+            model = Model.load(path, backend=status.name, compute=compute, cache=False)
+            results = [model.run(batch) for batch in batches]
+            name = f"{status.name} {model.backend.version}"
+            comparisons += [compare(name, compute, output, results, references, tolerance) for output in references[0]]
+    return comparisons
+
+
+def compare(
+    backend: str,
+    compute: str,
+    output: str,
+    results: list[dict[str, Batch]],
+    references: list[dict[str, Batch]],
+    tolerance: Tolerance,
+) -> Comparison:
+    """Judge one output over all batches."""
+    found = np.concatenate([result[output].reshape(len(result[output]), -1) for result in results])
+    wanted = np.concatenate([reference[output].reshape(len(reference[output]), -1) for reference in references])
+    error = float(np.abs(found - wanted).max() / np.abs(wanted).max())
+    cosine = float(cosines(found, wanted).min())
+    passed = bool(np.isfinite(found).all())
+    if tolerance.relative_error is not None:
+        passed &= error <= tolerance.relative_error
+    if tolerance.cosine is not None:
+        passed &= cosine >= tolerance.cosine
+    return Comparison(backend, compute, output, error, cosine, passed)
+
+
+def cosines(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The cosine of each row of `a` with the same row of `b`, both (n, D), in float64; 0 where a row is not finite."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        cosine: NDArray[np.float64] = (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+    return np.nan_to_num(cosine, nan=0.0)
+
+
+def report(comparisons: list[Comparison], batches: list[Batch]) -> dict[str, Any]:
+    """The verification as it travels in the file's metadata."""
+    return {
+        "reference": f"PyTorch {torch.__version__.partition('+')[0]}, fp32",
+        "images": sum(len(batch) for batch in batches),
+        "batches": [len(batch) for batch in batches],
+        "passed": all(comparison.passed for comparison in comparisons),
+        "comparisons": [asdict(comparison) for comparison in comparisons],
+    }
+
+
+def refuse_failed(comparisons: list[Comparison], precision: str, diverges: str) -> None:
+    """Raise where any comparison failed.
+
+    Raises:
+        VerificationError: naming the worst comparison, its tolerance and where the values diverge first.
+    """
+    failed = [comparison for comparison in comparisons if not comparison.passed]
+    if not failed:
+        return
+    worst = min(failed, key=lambda comparison: comparison.cosine)
+    tolerance = TOLERANCES[precision, worst.compute]
+    limit = (
+        f"a relative error of {worst.relative_error:.2e} where {tolerance.relative_error:.0e} is allowed"
+        if tolerance.relative_error is not None
+        else f"a cosine of {worst.cosine:.6f} where {tolerance.cosine} is demanded"
+    )
+    raise VerificationError(
+        f"the {precision} export differs from the PyTorch original and was not written: output '{worst.output}' in "
+        f"{worst.backend} ({worst.compute}) has {limit}; {diverges}"
+        + (": export with --fp32 instead" if precision == "fp16" else "")
+    )
