@@ -90,11 +90,18 @@ def export(
 def fetch(variant: Annotated[str, typer.Option(help=_VARIANT_HELP)]) -> None:
     """Download the published weights of a variant beforehand, for exports without internet."""
     _need("torch", "timm")
-    from radiodino.train.fetch import fetch_published
+    from radiodino.train.fetch import published_copy
 
-    path = fetch_published(get_variant(variant))
-    out.print(f"file     {path}")
-    out.print(f"next     radiodino-export --variant {variant} --fp16", soft_wrap=True)
+    chosen = get_variant(variant)
+    copy = published_copy(chosen)
+    _print_lines(
+        file=copy.path(chosen),
+        size=f"{copy.size / 1e6:.1f} MB ({copy.size:,} bytes)",
+        sha256=copy.sha256,
+        source=f"{copy.source}, {f'commit {copy.revision}, ' if copy.revision else ''}fetched {copy.date}",
+        licence=copy.licence or "not stated at the source",
+        next=f"radiodino-export --variant {variant} --fp16",
+    )
 
 
 @app.command()
@@ -142,16 +149,19 @@ def _print_summary(exported: Exported) -> None:
     out.print(_parity_table(exported.comparisons))
     if exported.kept_float:
         out.print(f"kept fp32  {len(exported.kept_float)} operators whose values leave the half range")
-    lines = {
-        "file": exported.path,
-        "size": f"{exported.size / 1e6:.1f} MB ({exported.size:,} bytes)",
-        "SHA-256": exported.sha256,
-        "weights": f"{info.weights.name}, SHA-256 {info.weights.sha256}",
-        "licence": info.weights.licence or "not stated at the source",
-        "next": f"radiodino-run embed IMAGES --model {exported.path} -o embeddings.csv",
-    }
+    _print_lines(
+        file=exported.path,
+        size=f"{exported.size / 1e6:.1f} MB ({exported.size:,} bytes)",
+        sha256=exported.sha256,
+        weights=f"{info.weights.name}, SHA-256 {info.weights.sha256}",
+        licence=info.weights.licence or "not stated at the source",
+        next=f"radiodino-run embed IMAGES --model {exported.path} -o embeddings.csv",
+    )
+
+
+def _print_lines(**lines: object) -> None:
     for name, value in lines.items():
-        out.print(f"{name:<9}{value}", soft_wrap=True)
+        out.print(f"{name:<9}{value}", soft_wrap=True, markup=False)
 
 
 def _parity_table(comparisons: list[Comparison]) -> Table:

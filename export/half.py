@@ -44,10 +44,11 @@ class _HalfPass:
         typed = [*model.graph.input, *model.graph.value_info, *model.graph.output]
         self.floats = {v.name for v in typed if v.type.tensor_type.elem_type == _FLOAT} | set(self.weights)
         self.outputs = {value.name for value in model.graph.output}
-        self.precision: dict[str, int] = {value.name: _FLOAT for value in model.graph.input if value.name in self.floats}
+        inputs = [value.name for value in model.graph.input if value.name in self.floats]
+        self.precision: dict[str, int] = dict.fromkeys(inputs, _FLOAT)
         self.nodes: list[NodeProto] = []
-        self.converted: dict[tuple[str, int], str] = {}  # (tensor, precision) → the name of its values in it
-        self.converted.update({(name, _FLOAT): name for name in self.precision})
+        # (tensor, precision) → the name of its values in it
+        self.converted: dict[tuple[str, int], str] = {(name, _FLOAT): name for name in inputs}
         self.initializers = [t for t in model.graph.initializer if t.name not in self.weights]
 
     def run(self) -> onnx.ModelProto:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 import numpy as np
 from PIL import Image
 
-from .dicom import NOT_WINDOWED, dicom_frames
-from .dicom_file import is_dataset, is_dicom
+from .dicom.file import is_dataset, is_dicom
+from .dicom.frames import NOT_WINDOWED, dicom_frames
 from .errors import InputError, UnreadableImageError
 from .frame import Frame, Window, check_frame, frame_numbers
 from .pixels import FAINT, array_images, is_faint, refuse_size, to_8bit

@@ -23,9 +23,14 @@ def test_the_file_appears_when_the_block_ends(tmp_path):
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_nothing_is_left_of_a_block_that_fails(tmp_path, error):
     (tmp_path / "out.bin").write_bytes(b"before")
-    with pytest.raises(error), atomic_path(tmp_path / "out.bin", overwrite=True) as temporary:
-        temporary.write_bytes(b"half")
-        raise error
+
+    def write_half():
+        with atomic_path(tmp_path / "out.bin", overwrite=True) as temporary:
+            temporary.write_bytes(b"half")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
     assert os.listdir(tmp_path) == ["out.bin"]
     assert (tmp_path / "out.bin").read_bytes() == b"before"
 

@@ -20,7 +20,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from radiodino.runtime.decode import FORMATS, decode
-from radiodino.runtime.dicom import NOT_WINDOWED, dicom_frames
+from radiodino.runtime.dicom.frames import NOT_WINDOWED, dicom_frames
 from radiodino.runtime.errors import InputError, UnreadableImageError
 from radiodino.runtime.frame import Frame, Window
 from radiodino.runtime.pixels import FAINT, MAX_PIXELS

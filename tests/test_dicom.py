@@ -20,12 +20,12 @@ from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, convert_color_space, get_decoder
 from pydicom.pixels.encoders.base import get_encoder
 
-from radiodino.runtime import dicom_file
-from radiodino.runtime.dicom import COLOUR_SPACE, NO_WINDOW, NOT_WINDOWED, SURPLUS, dicom_frames
-from radiodino.runtime.dicom_elements import TAGS, reading
+from radiodino.runtime.dicom import file as dicom_file
+from radiodino.runtime.dicom.elements import TAGS, reading
+from radiodino.runtime.dicom.frames import COLOUR_SPACE, NO_WINDOW, NOT_WINDOWED, SURPLUS, dicom_frames
+from radiodino.runtime.dicom.lookup import LookupTable, apply_window, expand_segments, extent, map_points, stretch
 from radiodino.runtime.errors import InputError, UnreadableImageError
 from radiodino.runtime.frame import Window
-from radiodino.runtime.lookup import LookupTable, apply_window, expand_segments, extent, map_points, stretch
 from radiodino.runtime.pixels import MAX_PIXELS
 
 IMPLICIT = "1.2.840.10008.1.2"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import RadioDinoError, UnreadableImageError
+from ..errors import RadioDinoError, UnreadableImageError
 from .lookup import LookupTable, expand_segments
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ inversion of MONOCHROME1. Choices the standard leaves open:
 - Colour is taken as it is: neither windows nor colour profiles apply, and 16 bits scale by the full range of the bits
   stored. Overlays and pixel aspect ratios are left alone.
 
-Of a file only the elements in `radiodino.runtime.dicom_elements.TAGS` are read, the others stepped over; pixel data are
+Of a file only the elements in `radiodino.runtime.dicom.elements.TAGS` are read, the others stepped over; pixel data are
 read frame by frame; and no error, notice or warning quotes a value other than counts, sizes, bits and a registered
 transfer syntax.
 """
@@ -25,14 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .dicom_elements import Elements, reading, signed16
-from .dicom_file import JPEG, DicomImage, from_dataset, from_stream, is_dataset
-from .dicom_stored import Header, frame_loader, read_header
-from .errors import InputError, UnreadableImageError
-from .frame import Frame, Window, check_frame, frame_numbers
+from ..errors import InputError, UnreadableImageError
+from ..frame import Frame, Window, check_frame, frame_numbers
+from ..pixels import scale_to_8bit
+from ..source import ByteSource, opened, source_name
+from .elements import Elements, reading, signed16
+from .file import JPEG, DicomImage, from_dataset, from_stream, is_dataset
 from .lookup import LookupTable, Rescale, apply_window, extent, map_points, stretch
-from .pixels import scale_to_8bit
-from .source import ByteSource, opened, source_name
+from .stored import Header, frame_loader, read_header
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -56,7 +56,7 @@ def dicom_frames(
 
     Args:
         source: a file in the DICOM file format (path, bytes, or binary stream, read from its start and left open), or a
-            pydicom Dataset, of which nothing but `dicom_elements.TAGS`, the transfer syntax and the pixel data is
+            pydicom Dataset, of which nothing but `elements.TAGS`, the transfer syntax and the pixel data is
             accessed.
         window: used in place of the file's own window or VOI LUT, on modality values.
         frame: the one frame to decode, counted from 1; all where None.

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .frame import Window
-from .pixels import scale_to_8bit
+from ..frame import Window
+from ..pixels import scale_to_8bit
 
 Point: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 """A function of each value alone, from an array of shape (k,) to one of shape (k,) or (k, 3)."""

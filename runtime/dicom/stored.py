@@ -10,10 +10,10 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .dicom_elements import Elements
-from .dicom_file import BIG_ENDIAN, JPEG, JPEG_2000, NATIVE, RLE, DicomImage, PixelData, syntax_name
-from .errors import UnreadableImageError
-from .pixels import refuse_size
+from ..errors import UnreadableImageError
+from ..pixels import refuse_size
+from .elements import Elements
+from .file import BIG_ENDIAN, JPEG, JPEG_2000, NATIVE, RLE, DicomImage, PixelData, syntax_name
 
 SAMPLES = {
     "MONOCHROME1": 1,

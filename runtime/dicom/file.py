@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO
 
-from .dicom_elements import TAGS, Elements, reading
-from .errors import UnreadableImageError
-from .pixels import MAX_PIXELS
+from ..errors import UnreadableImageError
+from ..pixels import MAX_PIXELS
+from .elements import TAGS, Elements, reading
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -1,0 +1,95 @@
+"""What this machine can run, and why: for the person who wonders what `auto` would take."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .backends import statuses
+from .backends.select import auto_choice
+from .compute import choose_compute
+from .home import home
+from .machine import has_hardware_bf16, this_machine
+
+_OPTIONAL = {"openvino": "cpu", "onnxruntime": "cpu", "onnxruntime-gpu": "gpu", "pyarrow": "parquet", "torch": "export"}
+
+
+def examine() -> dict[str, Any]:
+    """Machine, backends, arithmetic, folders and installed extras, JSON-able."""
+    choice, passed_over = auto_choice()
+    backends = []
+    for status in statuses():
+        entry: dict[str, Any] = {"name": status.name, "version": status.version, "problem": status.problem}
+        if status.arithmetic:
+            entry["arithmetic"] = list(status.arithmetic.supported)
+            entry["fp32_file_computes_in"] = choose_compute(
+                status.name, status.arithmetic, precision="fp32", requested=None
+            )
+            entry["fp16_file_computes_in"] = choose_compute(
+                status.name, status.arithmetic, precision="fp16", requested=None
+            )
+        backends.append(entry)
+    return {
+        "radiodino": metadata.version("radiodino"),
+        "python": f"{platform.python_version()} ({sys.executable})",
+        "machine": asdict(this_machine()) | {"hardware_bf16": has_hardware_bf16()},
+        "backends": backends,
+        "auto": {"takes": choice, "passed_over": passed_over},
+        "home": {"folder": str(home()), "bytes": _bytes_in(home())},
+        "optional": {name: {"version": _version(name), "extra": extra} for name, extra in _OPTIONAL.items()},
+    }
+
+
+def describe(found: dict[str, Any]) -> str:
+    """`examine`'s findings as text for a person."""
+    machine = found["machine"]
+    bf16 = {True: "in hardware", False: "not in hardware", None: "unknown"}[machine["hardware_bf16"]]
+    lines = [
+        f"radiodino {found['radiodino']}, Python {found['python']}",
+        "",
+        "Machine",
+        f"  processor         {machine['processor']} ({machine['architecture']}), {machine['system']}",
+        f"  usable cores      {machine['usable_cores']}",
+        f"  memory            {machine['memory_gib'] or 'unknown'} GiB",
+        f"  instruction sets  {' '.join(machine['instruction_sets']) or 'unknown'}",
+        f"  bfloat16          {bf16}",
+        "",
+        "Backends (in the order in which auto tries them)",
+    ]
+    for backend in found["backends"]:
+        if backend["problem"]:
+            lines.append(f"  {backend['name']:<12} not usable: {backend['problem']}")
+        else:
+            lines.append(
+                f"  {backend['name']:<12} {backend['version']:<10} an fp32 file computes in "
+                f"{backend['fp32_file_computes_in']}, an fp16 file in {backend['fp16_file_computes_in']} "
+                f"(--compute {'|'.join(backend['arithmetic'])})"
+            )
+    auto = found["auto"]
+    lines += [f"  auto takes   {auto['takes'] or 'nothing'}", ""]
+    folder = found["home"]
+    lines += [
+        "Folders",
+        f"  RADIODINO_HOME  {folder['folder']} ({folder['bytes'] / 2**20:.1f} MiB)",
+        "",
+        "Optional packages",
+    ]
+    for name, entry in found["optional"].items():
+        cure = f"pip install 'radiodino[{entry['extra']}]'"
+        lines.append(f"  {name:<16} {entry['version'] or f'not installed ({cure})'}")
+    return "\n".join(lines)
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0

@@ -1,0 +1,73 @@
+"""From one input to its frames, ready for the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..decode import decode
+from ..errors import UnreadableImageError
+from ..frame import Window
+from ..inputs.item import Item
+
+SHORT = 4
+"""Frames of one input that are prepared ahead; of an input with more, the frames are read as they are needed."""
+
+
+@dataclass(frozen=True)
+class ReadyFrame:
+    """One frame, ready for the network."""
+
+    number: int | None
+    """Its place in the file, counted from 1; None where the file holds one."""
+    notice: str | None
+    """What a user must know of it."""
+    pixels: NDArray[np.float32]
+    """Float32 (3, H, W)."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One input, read as far as is held in memory."""
+
+    item: Item
+    frames: tuple[ReadyFrame, ...] | None = None
+    """None where there are more than `SHORT`, or where it is unreadable."""
+    error: UnreadableImageError | None = None
+
+
+@dataclass(frozen=True)
+class FrameReader:
+    """Decodes and preprocesses inputs, all with the same settings; thread-safe."""
+
+    preprocess: Callable[[Image.Image], NDArray[np.float32]]
+    window: Window | None
+    frame: int | None
+
+    def frames(self, item: Item) -> Generator[ReadyFrame, None, None]:
+        """The frames of an input, each decoded and preprocessed when it is asked for.
+
+        Raises:
+            UnreadableImageError: the input cannot be read, or holds no image.
+        """
+        count = 0
+        for found in decode(item.load(), window=self.window, frame=self.frame):
+            yield ReadyFrame(found.number, found.notice, self.preprocess(found.image))
+            count += 1
+        if not count:
+            raise UnreadableImageError("it holds no image")
+
+    def prepare(self, item: Item) -> Prepared:
+        """Read an input whole, unless it has so many frames that they would fill the memory."""
+        try:
+            with closing(self.frames(item)) as frames:
+                first = tuple(islice(frames, SHORT + 1))
+        except UnreadableImageError as error:
+            return Prepared(item, error=error)
+        return Prepared(item, first if len(first) <= SHORT else None)

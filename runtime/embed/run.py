@@ -1,0 +1,182 @@
+"""From inputs to a table of embeddings: any number of images, in bounded memory, interruptible at any time.
+
+Inputs are decoded and preprocessed by threads beside the inference. They are taken in groups of `batch_size`, each
+group is run in batches of at most `batch_size` frames, and a group is recorded whole. So a batch depends on nothing but
+the order of the inputs, and a run that was resumed computed the same batches as one that was not. Between different
+batch sizes the last bits of a row may differ, as engines choose their arithmetic by shape.
+
+An input that cannot be read in full contributes no row: of a file whose tenth frame is damaged, none is kept.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+from time import perf_counter
+
+from ..errors import InputError, OutputError, UnreadableImageError
+from ..frame import Window, check_frame
+from ..inputs.listing import Listing, list_inputs
+from ..machine import usable_cores
+from .embedding_model import EmbeddingModel
+from .entry import Entry
+from .input_frames import FrameReader
+from .journal import Journal, refuse_partial
+from .journal_filler import JournalFiller, Progress
+from .results import Results
+from .summary import RunSummary, most_frequent
+from .tables import refuse_output, write_table
+
+_DECODERS = ("pillow", "pydicom", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg")
+
+
+def embed_run(
+    model: EmbeddingModel,
+    inputs: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    *,
+    batch_size: int = 8,
+    window: Window | None = None,
+    frame: int | None = None,
+    resume: bool = False,
+    force: bool = False,
+    strict: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> RunSummary:
+    """Write the embedding of each image behind `inputs` to a table.
+
+    Args:
+        model: what embeds.
+        inputs: as `radiodino.runtime.inputs.listing.list_inputs` takes them.
+        output: the table to write; see `radiodino.runtime.embed.tables`.
+        batch_size: frames per inference at most, at least 1.
+        window: centre and width for DICOM images, in place of the file's own.
+        frame: which frame of files with several, counted from 1; None takes all.
+        resume: go on with an unfinished run, where there is one.
+        force: replace an existing output, and discard an unfinished run unless `resume` is given too.
+        strict: end at the first image that cannot be read.
+        workers: threads that decode; None takes one for each core this process may use.
+        progress: is told how far the run is.
+
+    Raises:
+        InputError: a wrong argument, an input that cannot be listed, or none of the images can be read (then no output
+            is written).
+        MissingExtraError: ``.parquet`` is wanted and pyarrow is not installed.
+        OutputError: the output exists, an unfinished run is in the way or differs, or the disk is full.
+        UnreadableImageError: with `strict`, the first image that cannot be read.
+        KeyboardInterrupt: on an interrupt, with a text that says how to go on.
+
+    What was done before an error or an interrupt is kept beside the output, and `resume` goes on from there.
+    """
+    started = perf_counter()
+    target = Path(output)
+    workers = usable_cores() if workers is None else workers
+    _refuse_arguments(batch_size, workers, frame)
+    refuse_output(target, force=force, resume=resume)
+    refuse_partial(target, resume=resume, force=force)
+    listing = list_inputs(inputs)
+    _refuse_to_replace_an_input(listing, target)
+
+    options = {"batch_size": batch_size, "window": asdict(window) if window else None, "frame": frame}
+    decoders = {name: metadata.version(name) for name in _DECODERS}
+    provenance = {**model.provenance(), "options": options, "decoders": decoders}
+    fingerprint = {**provenance, "inputs": {"count": len(listing), "names_sha256": _digest(listing)}}
+    with Journal.open(target, fingerprint, model.info.embedding_size, resume=resume, force=force) as journal:
+        with _kept(journal, len(listing)):
+            if journal.finished < len(listing):
+                journal.cut(journal.finished // batch_size * batch_size)  # back to where a group begins
+            resumed = journal.finished
+            if strict:
+                _refuse_unreadable(journal.entries())
+            filler = JournalFiller(
+                model,
+                FrameReader(model.preprocess, window, frame),
+                journal,
+                batch_size=batch_size,
+                strict=strict,
+                workers=workers,
+                progress=progress,
+            )
+            filler.fill(listing)
+            reasons, notices = _count(journal.entries())
+            if not journal.rows:
+                journal.remove()
+                raise InputError(f"none of the {len(listing)} images can be read: {'; '.join(most_frequent(reasons))}")
+            files = write_table(target, Results(journal.embeddings(), journal.entries, provenance), force=force)
+        journal.remove()
+    return RunSummary(
+        files=tuple(files),
+        inputs=journal.finished,
+        rows=journal.rows,
+        reasons=reasons,
+        notices=notices,
+        notes=tuple(listing.notes()),
+        resumed=resumed,
+        seconds=perf_counter() - started,
+        **filler.shares(),
+    )
+
+
+@contextmanager
+def _kept(journal: Journal, total: int) -> Iterator[None]:
+    """Say with an interrupt and with a full disk that what was done is kept, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {_kept_text(journal, total)}") from None
+    except OutputError as error:
+        raise OutputError(f"{error}; {_kept_text(journal, total)}") from error
+
+
+def _kept_text(journal: Journal, total: int) -> str:
+    return (
+        f"{journal.finished} of {total} inputs are done and kept in {journal.folder}: "
+        "give the same command with --resume to go on"
+    )
+
+
+def _refuse_arguments(batch_size: int, workers: int, frame: int | None) -> None:
+    for name, value in (("batch_size", batch_size), ("workers", workers)):
+        if value < 1:
+            raise InputError(f"{name} must be at least 1, not {value}")
+    check_frame(frame)
+
+
+def _refuse_to_replace_an_input(listing: Listing, target: Path) -> None:
+    if not target.exists():
+        return
+    files = {item.file for item in listing if item.file.endswith(target.name)}
+    if any(os.path.exists(file) and os.path.samefile(file, target) for file in files):
+        raise InputError(f"{target} is one of the inputs: choose another --output")
+
+
+def _refuse_unreadable(entries: Iterable[Entry]) -> None:
+    for entry in entries:
+        if entry.reason is not None:
+            raise UnreadableImageError(entry.reason, entry.name)
+
+
+def _digest(listing: Listing) -> str:
+    """Of all names and labels in their order."""
+    digest = sha256()
+    for item in listing:
+        digest.update(f"{item.name}\0{item.label}\0".encode())
+    return digest.hexdigest()
+
+
+def _count(entries: Iterable[Entry]) -> tuple[dict[str, int], dict[str, int]]:
+    """How often each reason and each notice occurs, the most frequent first."""
+    reasons: Counter[str] = Counter()
+    notices: Counter[str] = Counter()
+    for entry in entries:
+        if entry.reason is not None:
+            reasons[entry.reason] += 1
+        notices.update(notice for _, notice in entry.notices)
+    return dict(reasons.most_common()), dict(notices.most_common())

@@ -1,0 +1,69 @@
+"""What a run did, for its caller and for a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run did."""
+
+    files: tuple[Path, ...]
+    """What was written, the table first."""
+    inputs: int
+    """Inputs that were listed."""
+    rows: int
+    """Rows of the table: one for each image, or for each frame of an image with several."""
+    reasons: Mapping[str, int]
+    """How many inputs could not be read for each reason, the most frequent first; they are in ``OUT.errors.csv``."""
+    notices: Mapping[str, int]
+    """How many rows have each notice, the most frequent first; they are in ``OUT.notices.csv``."""
+    notes: tuple[str, ...]
+    """What was left out when the inputs were listed, a sentence each."""
+    resumed: int
+    """Inputs that an earlier, unfinished run had done."""
+    seconds: float
+    """Wall-clock time of this run."""
+    rows_per_second: float
+    """Of the rows that this run computed; 0 where there were none."""
+    waiting_share: float
+    """Part of the time from the first image to the last (0 to 1) in which inference waited for decoding."""
+    inference_share: float
+    """Part of that time that was spent in inference. Both are 0 where this run computed no row."""
+
+    @property
+    def unreadable(self) -> int:
+        """Inputs that could not be read."""
+        return sum(self.reasons.values())
+
+    @property
+    def images(self) -> int:
+        """Inputs that were read."""
+        return self.inputs - self.unreadable
+
+    def lines(self) -> list[str]:
+        """The summary for a reader."""
+        lines = [
+            f"wrote    {', '.join(map(str, self.files))}",
+            f"rows     {self.rows} from {self.images} of {self.inputs} inputs",
+        ]
+        if self.resumed:
+            lines.append(f"resumed  {self.resumed} inputs were done by an earlier run")
+        lines.append(
+            f"time     {self.seconds:.1f} s, {self.rows_per_second:.1f} images/s; "
+            f"{self.inference_share:.0%} inference, {self.waiting_share:.0%} waiting for images"
+        )
+        lines += [f"note     {note}" for note in self.notes]
+        lines += [f"notice   {notice}" for notice in most_frequent(self.notices)]
+        lines += [f"ERROR    {reason}" for reason in most_frequent(self.reasons)]
+        return lines
+
+
+def most_frequent(counts: Mapping[str, int]) -> list[str]:
+    """The first five of `counts`, which are in order, as text, and how many kinds there are beside them."""
+    shown = [f"{count} × {what}" for what, count in islice(counts.items(), 5)]
+    return [*shown, f"and {len(counts) - 5} more kinds"] if len(counts) > 5 else shown
