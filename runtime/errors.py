@@ -6,6 +6,8 @@ without a traceback and exit with status 2 (`radiodino.runtime.console`).
 
 from __future__ import annotations
 
+from .install_command import install_command
+
 
 class RadioDinoError(Exception):
     """Base of every error that a user of this package can cause or cure."""
@@ -20,7 +22,7 @@ class MissingExtraError(RadioDinoError):
     """
 
     def __init__(self, module: str, extra: str) -> None:
-        super().__init__(f"{module} is not installed: run  pip install 'radiodino[{extra}]'")
+        super().__init__(f"{module} is not installed: run  {install_command(extra)}")
         self.module = module
         self.extra = extra
 
@@ -41,6 +43,10 @@ class UnreadableImageError(RadioDinoError):
         super().__init__(f"cannot read {source}: {reason}" if source else reason)
         self.reason = reason
         self.source = source
+
+
+class DecodingNotice(UserWarning):
+    """Something was decided in decoding an image that its file does not state, for example its grey window."""
 
 
 class ModelFileError(RadioDinoError):

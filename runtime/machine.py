@@ -41,16 +41,17 @@ def this_machine() -> Machine:
 
 
 def has_hardware_bf16() -> bool | None:
-    """Whether the processor multiplies bfloat16 itself; None where the instruction sets cannot be read."""
+    """Whether the processor multiplies bfloat16 itself; None where that cannot be read (outside Linux)."""
     sets = this_machine().instruction_sets
     return any(flag in sets for flag in ("avx512_bf16", "amx_bf16", "bf16")) if sets else None
 
 
 @lru_cache(maxsize=1)
 def usable_cores() -> int:
-    """Physical cores this process may use: its CPU affinity and its container's quota respected, at least 1.
+    """Cores this process may use, at least 1.
 
-    Hyper-threads share one core's multipliers, so two threads on one core only disturb each other.
+    On Linux physical cores within its CPU affinity and its container's quota: hyper-threads share one core's
+    multipliers, so two threads on one core only disturb each other. Elsewhere logical ones, as Python counts them.
     """
     try:
         allowed = os.sched_getaffinity(0)

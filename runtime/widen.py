@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .errors import ModelFileError
 from .wire import bytes_field, fields, read_varint, varint_field
 
 _FLOAT, _FLOAT16 = 1, 10  # TensorProto.DataType
@@ -52,19 +53,15 @@ def _widen_attribute(attribute: memoryview) -> bytes:
 
 
 def _widen_cast_target(attribute: memoryview) -> bytes:
-    parts = [
-        varint_field(3, _FLOAT)
-        if field.number == 3 and field.value == _FLOAT16
-        else bytes(attribute[field.start : field.end])
-        for field in fields(attribute)
-    ]
-    return b"".join(parts)
+    return _float_entry(attribute, 3)  # AttributeProto.i
 
 
 def _widen_tensor(tensor: memoryview) -> bytes:
     parts = list(fields(tensor))
     if not any(field.number == 2 and field.value == _FLOAT16 for field in parts):
         return bytes(tensor)
+    if any(field.number == 14 and field.value == 1 for field in parts):  # data_location EXTERNAL
+        raise ModelFileError("its weights lie in another file: export it again into one file, or choose --compute fp16")
     widened: list[bytes] = []
     for field in parts:
         if field.number == 2:
@@ -92,10 +89,15 @@ def _widen_value(value: memoryview) -> bytes:
 
 
 def _widen_tensor_type(tensor_type: memoryview) -> bytes:
+    return _float_entry(tensor_type, 1)  # TypeProto.Tensor.elem_type
+
+
+def _float_entry(message: memoryview, number: int) -> bytes:
+    """`message` with its data type under field `number` made FLOAT where it was FLOAT16."""
     parts = [
-        varint_field(1, _FLOAT)
-        if field.number == 1 and field.value == _FLOAT16
-        else bytes(tensor_type[field.start : field.end])
-        for field in fields(tensor_type)
+        varint_field(number, _FLOAT)
+        if field.number == number and field.value == _FLOAT16
+        else bytes(message[field.start : field.end])
+        for field in fields(message)
     ]
     return b"".join(parts)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 from radiodino.runtime import BackendError, InputError, Model
 from radiodino.runtime.backends import BACKENDS, onnxruntime, openvino, select, statuses
-from radiodino.runtime.backends.protocol import Status
+from radiodino.runtime.backends.protocol import Job, Status
 from radiodino.runtime.compute import Arithmetic
 from radiodino.runtime.machine import has_hardware_bf16, this_machine, usable_cores
 
@@ -124,7 +125,7 @@ def test_no_backend_at_all_names_every_cure(toy_fp32, monkeypatch):
         monkeypatch.setitem(BACKENDS, name, BACKENDS[name]._replace(status=lambda name=name: nothing(name)))
     with pytest.raises(BackendError, match=r"cure cuda.*cure openvino.*cure onnxruntime"):
         Model.load(toy_fp32)
-    assert select.auto_choice()[0] is None
+    assert select.auto_choice(statuses())[0] is None
 
 
 def test_auto_passes_over_what_lacks_the_asked_arithmetic(toy_fp16, monkeypatch):
@@ -136,8 +137,24 @@ def test_auto_passes_over_what_lacks_the_asked_arithmetic(toy_fp16, monkeypatch)
 
 def test_statuses_come_in_the_order_of_auto():
     assert [status.name for status in statuses()] == ["cuda", "openvino", "onnxruntime"]
-    taken, _ = select.auto_choice()
-    assert taken == next(status.name for status in statuses() if status.arithmetic)
+
+
+def test_auto_says_what_it_passes_over(monkeypatch, toy_fp32):
+    """CUDA installed and not working: the doctor's answer is what loading does."""
+    usable("onnxruntime")
+    monkeypatch.setattr(onnxruntime, "_installed", lambda: {"onnxruntime-gpu": "1.0"})
+    taken, passed_over = select.auto_choice(statuses())
+    assert taken == Model.load(toy_fp32).backend.name
+    assert len(passed_over) == 1
+    assert "cuda: CUDAExecutionProvider was asked for and CPUExecutionProvider is active" in passed_over[0]
+
+
+def test_the_graph_that_probes_cuda_runs(tmp_path):
+    usable("onnxruntime")
+    path = tmp_path / "identity.onnx"
+    path.write_bytes(onnxruntime._identity())
+    job = Job(path, precision="fp32", cache_key=None, compute=None, threads=1)
+    assert onnxruntime.OnnxRuntimeBackend(job).run(np.ones(1, np.float32)) == {"y": np.ones(1, np.float32)}
 
 
 def test_compiled_models_are_cached_by_content(toy_fp32, toy_fp16, tmp_path, monkeypatch, images):
@@ -155,6 +172,33 @@ def test_compiled_models_are_cached_by_content(toy_fp32, toy_fp16, tmp_path, mon
     assert len(list((tmp_path / "openvino").iterdir())) == 2
 
 
+def test_arithmetics_never_share_a_compiled_model(toy_fp16, tmp_path, monkeypatch, images):
+    supported = usable("openvino").arithmetic.supported
+    expected = {
+        compute: Model.load(toy_fp16, backend="openvino", compute=compute, cache=False).embed(images)
+        for compute in supported
+    }
+    for index, (first, second) in enumerate(itertools.permutations(supported, 2)):
+        monkeypatch.setenv("RADIODINO_HOME", str(tmp_path / str(index)))
+        for compute in (first, second, first, second):
+            model = Model.load(toy_fp16, backend="openvino", compute=compute)
+            assert model.info.compute == compute
+            assert np.array_equal(model.embed(images), expected[compute]), (first, second, compute)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "emptied"])
+def test_a_damaged_compiled_model_is_not_used(toy_fp32, tmp_path, monkeypatch, images, damage):
+    usable("openvino")
+    monkeypatch.setenv("RADIODINO_HOME", str(tmp_path))
+    expected = Model.load(toy_fp32, backend="openvino").embed(images)
+    (kept,) = (tmp_path / "openvino").iterdir()
+    data = bytearray(kept.read_bytes())
+    data[len(data) // 2] ^= 1
+    kept.write_bytes({"flipped": bytes(data), "truncated": bytes(data[:1000]), "emptied": b""}[damage])
+    assert np.array_equal(Model.load(toy_fp32, backend="openvino").embed(images), expected)
+    assert len(kept.read_bytes()) == len(data)  # compiled anew
+
+
 def test_cache_can_be_left_out(toy_fp32, tmp_path, monkeypatch):
     monkeypatch.setenv("RADIODINO_HOME", str(tmp_path))
     Model.load(toy_fp32, cache=False)
@@ -166,6 +210,18 @@ def test_an_unwritable_home_only_costs_the_cache(toy_fp32, tmp_path, monkeypatch
     blocked.write_text("")
     monkeypatch.setenv("RADIODINO_HOME", str(blocked / "home"))
     assert Model.load(toy_fp32).embed(images).shape == (5, 48)
+
+
+def test_an_engine_that_cannot_be_loaded_says_so(toy_fp32, tmp_path, monkeypatch):
+    """Installed, but a library of the system is missing: neither a traceback nor 'is not installed'."""
+    (tmp_path / "openvino.py").write_text("raise ImportError('libtbb.so.12: cannot open shared object file')")
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('the VC++ runtime is missing')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in CPU:
+        for module in [m for m in sys.modules if m.partition(".")[0] == name]:
+            monkeypatch.delitem(sys.modules, module)
+        with pytest.raises(BackendError, match=f"{name} is installed and cannot be loaded"):
+            Model.load(toy_fp32, backend=name)
 
 
 def test_this_machine_is_described():

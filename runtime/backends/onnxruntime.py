@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import suppress
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,10 @@ from numpy.typing import NDArray
 
 from ..compute import Arithmetic, choose_compute
 from ..errors import BackendError, MissingExtraError, ModelFileError
+from ..install_command import install_command
 from ..machine import usable_cores
 from ..widen import widen
+from ..wire import bytes_field, varint_field
 from .protocol import Job, Outputs, Status
 
 CPU_NAME, CUDA_NAME = "onnxruntime", "cuda"
@@ -54,7 +58,10 @@ class OnnxRuntimeBackend:
         found = _status(name)
         if found.arithmetic is None:
             raise BackendError(f"backend '{name}' cannot be used: {found.problem}")
-        import onnxruntime
+        try:
+            import onnxruntime
+        except ImportError as error:  # installed, but a library of the system is missing
+            raise BackendError(f"onnxruntime is installed and cannot be loaded: {_first_line(error)}") from error
 
         self.name, self.version = name, str(onnxruntime.__version__)
         self.compute = choose_compute(name, found.arithmetic, precision=job.precision, requested=job.compute)
@@ -87,8 +94,33 @@ class OnnxRuntimeBackend:
     def run(self, batch: NDArray[np.float32]) -> Outputs:
         """All outputs for `batch`, see `Backend.run`."""
         names = list(self.output_shapes)
-        results = self._session.run(names, {self._input_name: batch})
+        try:
+            results = self._session.run(names, {self._input_name: batch})
+        except Exception as error:  # as above
+            raise BackendError(f"ONNX Runtime {self.version} failed on a batch: {_first_line(error)}") from error
         return {name: np.asarray(values, np.float32) for name, values in zip(names, results, strict=True)}
+
+
+def cuda_problem() -> str | None:
+    """Why CUDA is not active though ONNX Runtime for CUDA is installed, found by opening a graph of one operator."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "identity.onnx"
+        path.write_bytes(_identity())
+        try:
+            OnnxRuntimeBackend(Job(path, precision="fp32", cache_key=None, compute=None, threads=None), CUDA_NAME)
+        except (BackendError, ModelFileError) as error:
+            return str(error)
+    return None
+
+
+def _identity() -> bytes:
+    """The smallest ONNX model: one Identity of one float32 number."""
+    shape = bytes_field(2, bytes_field(1, varint_field(1, 1)))
+    kind = bytes_field(2, bytes_field(1, varint_field(1, 1) + shape))
+    node = bytes_field(1, b"x") + bytes_field(2, b"y") + bytes_field(4, b"Identity")
+    values = bytes_field(11, bytes_field(1, b"x") + kind) + bytes_field(12, bytes_field(1, b"y") + kind)
+    graph = bytes_field(1, node) + bytes_field(2, b"identity") + values
+    return varint_field(1, 8) + bytes_field(7, graph) + bytes_field(8, varint_field(2, 17))
 
 
 def refuse_both_installed() -> None:
@@ -100,7 +132,7 @@ def refuse_both_installed() -> None:
     if len(_installed()) > 1:
         raise BackendError(
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: run  pip uninstall -y "
-            "onnxruntime onnxruntime-gpu  and then  pip install 'radiodino[cpu]'  or  'radiodino[gpu]'"
+            f"onnxruntime onnxruntime-gpu  and then  {install_command('cpu')}  or, for a GPU,  {install_command('gpu')}"
         )
 
 
@@ -114,7 +146,7 @@ def _status(name: str) -> Status:
     if not installed:
         return Status(name, None, None, str(MissingExtraError("onnxruntime", _EXTRA[name])))
     if name == CUDA_NAME and "onnxruntime-gpu" not in installed:
-        cure = "run  pip uninstall -y onnxruntime && pip install 'radiodino[gpu]'  on a machine with an NVIDIA GPU"
+        cure = f"on a machine with an NVIDIA GPU run  pip uninstall -y onnxruntime && {install_command('gpu')}"
         return Status(name, None, None, f"onnxruntime-gpu is not installed: {cure}")
     return Status(name, version, _ARITHMETIC[name])
 

@@ -35,7 +35,7 @@ class Job:
     precision: str
     """Of the stored weights: ``fp32`` or ``fp16``."""
     cache_key: str | None
-    """The file's SHA-256, under which a compiled model is kept for the next start; None keeps nothing."""
+    """The file's SHA-256, under which a compiled model is kept for the next start; None keeps none."""
     compute: str | None
     """The arithmetic asked for; None follows the file (`radiodino.runtime.compute`)."""
     threads: int | None

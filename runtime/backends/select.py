@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+from ..compute import COMPUTES
 from ..errors import BackendError, InputError
 from . import onnxruntime, openvino
 from .protocol import Backend, Job, Status
@@ -32,10 +33,12 @@ def open_backend(job: Job, name: str) -> Backend:
     """Open `job` with the backend `name`, or with the first that works for ``auto``: CUDA, OpenVINO, ONNX Runtime.
 
     Raises:
-        InputError: there is no such backend.
+        InputError: there is no such backend or arithmetic.
         BackendError: what was asked for is not active; for ``auto``: no backend works, with each one's reason.
         ModelFileError: the engine cannot read the file.
     """
+    if job.compute is not None and job.compute not in COMPUTES:
+        raise InputError(f"there is no arithmetic '{job.compute}': choose {', '.join(COMPUTES)}")
     if name != "auto":
         if name not in BACKENDS:
             raise InputError(f"there is no backend '{name}': choose auto, {', '.join(BACKENDS)}")
@@ -53,13 +56,21 @@ def open_backend(job: Job, name: str) -> Backend:
             return entry.open(job)
         except BackendError as error:  # installed, but the driver or a library is missing: `auto` takes the next
             reasons.append(f"cuda: {error}")
-    raise BackendError("no inference backend can be used here; " + "; ".join(reasons)) from None
+    raise BackendError("no inference backend can be used here; " + "; ".join(reasons))
 
 
-def auto_choice() -> tuple[str | None, str]:
-    """The backend that ``auto`` would take, and why, as far as that shows without opening a model."""
-    for found in statuses():
-        if found.arithmetic:
-            passed_over = [f"{other.name}: {other.problem}" for other in statuses() if other.problem]
-            return found.name, "; ".join(passed_over)
-    return None, "; ".join(f"{found.name}: {found.problem}" for found in statuses())
+def auto_choice(found: list[Status]) -> tuple[str | None, list[str]]:
+    """The backend that ``auto`` takes for a file of its own arithmetic, and why it passes over those before it.
+
+    Args:
+        found: what `statuses` returns.
+    """
+    passed_over: list[str] = []
+    for status in found:
+        problem = status.problem
+        if status.arithmetic and status.name == "cuda":
+            problem = onnxruntime.cuda_problem()
+        if not problem:
+            return status.name, passed_over
+        passed_over.append(f"{status.name}: {problem}")
+    return None, passed_over
