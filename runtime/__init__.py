@@ -8,6 +8,7 @@ vectors = model.embed(["scan.dcm", "image.png"])   # float32 (2, 192)
 
 from .errors import (
     BackendError,
+    DecodingNotice,
     InputError,
     MissingExtraError,
     ModelFileError,
@@ -25,6 +26,7 @@ from .variants import VARIANTS, Variant
 __all__ = [
     "VARIANTS",
     "BackendError",
+    "DecodingNotice",
     "InputError",
     "MissingExtraError",
     "Model",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import console as ending
 
+if TYPE_CHECKING:
+    from .model import Model
+
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
-    no_args_is_help=True,
     help="Run exported Radio DINO files, offline and without PyTorch. Research use only, not for diagnosis.",
 )
 
@@ -74,7 +76,7 @@ def embed(
                 progress=progress,
             )
     except KeyboardInterrupt as interrupt:
-        ending.fail(str(interrupt), ending.INTERRUPTED)
+        ending.fail(str(interrupt) or "interrupted", ending.INTERRUPTED)
     for line in summary.lines():
         typer.echo(line)
     if summary.unreadable:
@@ -112,7 +114,7 @@ def main() -> None:
     ending.run(app)
 
 
-def _announce(model: Any) -> None:
+def _announce(model: Model) -> None:
     found = model.info
     typer.echo(
         f"model    {found.paper_name} ({found.variant}), {found.precision}, computing in {found.compute} on "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import NoReturn
 
@@ -12,23 +13,29 @@ from .errors import RadioDinoError
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # of unknown options, missing values and wrong types
+
 
 def run(app: typer.Typer) -> NoReturn:
     """Run a command line; what the user can cure is printed as one sentence with exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a file name's letters shall not end a run
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        status = app(standalone_mode=False)
     except RadioDinoError as error:
         fail(str(error))
-    except BrokenPipeError:  # the reader of our output left, as `head` does
-        sys.stderr.close()
-        sys.exit(1)
+    except _UsageError as error:
+        fail(f"{error.format_message().rstrip('.')}: see --help")  # type: ignore[attr-defined]
+    except typer.Abort:
+        fail("aborted", INTERRUPTED)
     except OSError as error:
         fail(f"{error.filename or 'input/output'}: {error.strerror or error}")
     except MemoryError:
-        fail("out of memory: choose a smaller --batch-size or variant")
-    except KeyboardInterrupt:
+        fail("out of memory: choose a smaller --batch-size, --image-size or variant")
+    if status == INTERRUPTED:
         fail("interrupted", INTERRUPTED)
-    sys.exit(0)
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 def fail(sentence: str, status: int = USAGE_ERROR) -> NoReturn:

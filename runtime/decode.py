@@ -19,7 +19,7 @@ from PIL import Image
 from .dicom.file import is_dataset, is_dicom
 from .dicom.frames import NOT_WINDOWED, dicom_frames
 from .errors import InputError, UnreadableImageError
-from .frame import Frame, Window, check_frame, frame_numbers
+from .frame import Frame, Window, check_frame, check_window, frame_numbers
 from .pixels import FAINT, array_images, is_faint, refuse_size, to_8bit
 from .source import ByteSource, opened, source_name
 
@@ -72,12 +72,14 @@ def decode(source: ImageSource, *, window: Window | None = None, frame: int | No
         `Frame`. Where a later frame is damaged, those before it have been yielded by then.
 
     Raises:
-        InputError: at once, where `frame` is no frame number; while iterating, where `source` is none of the above.
+        InputError: at once, where `frame` is no frame number or `window` no window; while iterating, where `source` is
+            none of the above.
         UnreadableImageError: while iterating, where the image cannot be opened, is empty, damaged, truncated, of an
             unknown format, larger than `radiodino.runtime.pixels.MAX_PIXELS`, has no defined grey range, or has no such
             frame. It names the path, where there is one.
     """
     check_frame(frame)
+    check_window(window)
     return _decode(source, window, frame)
 
 

@@ -9,20 +9,22 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .backends import statuses
-from .backends.select import auto_choice
+from .backends import auto_choice, statuses
 from .compute import choose_compute
 from .home import home
+from .install_command import install_command
 from .machine import has_hardware_bf16, this_machine
 
-_OPTIONAL = {"openvino": "cpu", "onnxruntime": "cpu", "onnxruntime-gpu": "gpu", "pyarrow": "parquet", "torch": "export"}
+_OPTIONAL = {"pyarrow": "parquet", "torch": "export", "timm": "export", "onnx": "export"}
+"""Beside the backends, which say themselves what is missing: distribution → extra."""
 
 
 def examine() -> dict[str, Any]:
     """Machine, backends, arithmetic, folders and installed extras, JSON-able."""
-    choice, passed_over = auto_choice()
+    found = statuses()
+    choice, passed_over = auto_choice(found)
     backends = []
-    for status in statuses():
+    for status in found:
         entry: dict[str, Any] = {"name": status.name, "version": status.version, "problem": status.problem}
         if status.arithmetic:
             entry["arithmetic"] = list(status.arithmetic.supported)
@@ -70,7 +72,9 @@ def describe(found: dict[str, Any]) -> str:
                 f"(--compute {'|'.join(backend['arithmetic'])})"
             )
     auto = found["auto"]
-    lines += [f"  auto takes   {auto['takes'] or 'nothing'}", ""]
+    lines.append(f"  auto takes   {auto['takes'] or 'nothing'}")
+    lines += [f"               not {reason}" for reason in auto["passed_over"]]
+    lines.append("")
     folder = found["home"]
     lines += [
         "Folders",
@@ -79,7 +83,7 @@ def describe(found: dict[str, Any]) -> str:
         "Optional packages",
     ]
     for name, entry in found["optional"].items():
-        cure = f"pip install 'radiodino[{entry['extra']}]'"
+        cure = install_command(entry["extra"])
         lines.append(f"  {name:<16} {entry['version'] or f'not installed ({cure})'}")
     return "\n".join(lines)
 

@@ -65,6 +65,16 @@ def check_frame(frame: int | None) -> None:
         raise InputError(f"frames are counted from 1, but frame {frame!r} was asked for")
 
 
+def check_window(window: Window | None) -> None:
+    """Say early that `window` is none.
+
+    Raises:
+        InputError: where it is neither None nor a `Window`.
+    """
+    if window is not None and not isinstance(window, Window):
+        raise InputError(f"a window is given as Window(center, width), not as {window!r}")
+
+
 def frame_numbers(count: int, frame: int | None) -> range:
     """The frames to decode, counted from 1: all `count` of them, or the one asked for.
 

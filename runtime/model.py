@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 from os import PathLike
 from pathlib import Path
+from threading import Lock
 from typing import Any, overload
 
 import numpy as np
@@ -16,8 +18,8 @@ from PIL import Image
 from .backends import open_backend
 from .backends.protocol import Backend, Job
 from .decode import ImageSource, decode
-from .errors import InputError, ModelFileError
-from .frame import Window
+from .errors import DecodingNotice, InputError, ModelFileError
+from .frame import Frame, Window
 from .machine import usable_cores
 from .model_file import ModelFile, read_model_file
 from .model_info import LoadedInfo, ModelInfo, Output, assumed_info, parse_model_info
@@ -28,6 +30,8 @@ from .widen import has_half_weights
 
 Array = NDArray[np.float32]
 
+TASKS = ("embed",)
+
 
 class Model:
     """One exported Radio DINO file, ready to run; make it with `Model.load`.
@@ -36,14 +40,15 @@ class Model:
         info: what the file says of itself, and how this machine runs it.
         backend: the engine that runs it.
         preprocess: image → network input, as the file prescribes.
-        sha256: of the file.
+
+    Any number of threads may use one model; their inferences run one after the other.
     """
 
     def __init__(self, info: LoadedInfo, backend: Backend) -> None:
         self.info = info
         self.backend = backend
         self.preprocess = Preprocessor(info.preprocessing)
-        self.sha256 = info.file_sha256
+        self._lock = Lock()
 
     @classmethod
     def load(
@@ -85,6 +90,11 @@ class Model:
         if file.document is not None and assume_variant is not None:
             raise InputError(f"{file.path} says itself what it is: leave out --assume-variant")
         described = parse_model_info(file.document, file.path) if file.document is not None else None
+        if described and described.task not in TASKS:
+            raise ModelFileError(
+                f"{file.path} is made for the task '{described.task}' and this radiodino knows {', '.join(TASKS)}: "
+                "upgrade radiodino"
+            )
         precision = described.precision if described else _stored_precision(file)
         cache_key = file.sha256 if cache else None
         job = Job(file.path, precision=precision, cache_key=cache_key, compute=compute, threads=threads)
@@ -122,12 +132,13 @@ class Model:
             raise InputError(f"run() takes {wanted} with B ≥ 1, not {batch.shape}")
         if not np.isfinite(batch).all():
             raise InputError("run() was given NaN or infinite values: check the preprocessing")
-        outputs = self.backend.run(np.ascontiguousarray(batch))
+        with self._lock:  # an engine's request holds one batch
+            outputs = self.backend.run(np.ascontiguousarray(batch))
         for name, values in outputs.items():
             if not np.isfinite(values).all():
                 raise ModelFileError(
                     f"output '{name}' holds NaN or infinite values in {self.backend.compute} on {self.backend.name}: "
-                    "do not use it; choose --compute fp32 or export the model again"
+                    "do not use it; choose --compute fp32"
                 )
         return outputs
 
@@ -169,11 +180,14 @@ class Model:
         Raises:
             UnreadableImageError: an image cannot be decoded.
             InputError: a wrong argument, or an image with several frames among others and no `frame` to choose.
+
+        Warns:
+            DecodingNotice: something was decided that an image does not state, such as its grey window.
         """
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {batch_size}")
         if _is_one_image(images):
-            inputs = (self.preprocess(item.image) for item in decode(images, window=window, frame=frame))
+            inputs = (self._input(item, images) for item in decode(images, window=window, frame=frame))
         elif isinstance(images, Iterable):
             inputs = prefetch(
                 images, lambda source: self._single(source, window, frame), workers=usable_cores(), depth=2 * batch_size
@@ -206,11 +220,16 @@ class Model:
         frames = decode(source, window=window, frame=frame)
         first = next(frames)
         if next(frames, None) is not None:
-            name = f" ({source})" if isinstance(source, (str, PathLike)) else ""
             raise InputError(
-                f"an image among others has several frames{name}: choose one with frame=, or embed that image alone"
+                f"{_name(source)} has several frames and is one image among others: choose one with frame=, or embed "
+                "it alone"
             )
-        return self.preprocess(first.image)
+        return self._input(first, source)
+
+    def _input(self, frame: Frame, source: ImageSource) -> Array:
+        if frame.notice:
+            warnings.warn(f"{_name(source)}: {frame.notice}", DecodingNotice, stacklevel=2)
+        return self.preprocess(frame.image)
 
     def _embed_inputs(self, inputs: Iterator[Array], batch_size: int) -> Iterator[Array]:
         batch: list[Array] = []
@@ -221,6 +240,10 @@ class Model:
                 batch = []
         if batch:
             yield from self.run(np.stack(batch))["embedding"]
+
+
+def _name(source: ImageSource) -> str:
+    return str(source) if isinstance(source, (str, PathLike)) else "an image"
 
 
 def _is_one_image(images: Any) -> bool:
@@ -251,8 +274,9 @@ def _assume(file: ModelFile, backend: Backend, precision: str, name: str) -> Mod
 def _refuse_mismatch(file: ModelFile, info: ModelInfo, backend: Backend) -> None:
     """The document and the network must tell the same story."""
     declared = {output.name: output.shape for output in info.outputs}
-    expected_input = (3, *info.preprocessing.resize)
-    if backend.input_shape[1:] != expected_input or backend.output_shapes != declared:
+    told = (3, *info.preprocessing.resize), declared, info.embedding_size, info.preprocessing.resize
+    size = backend.output_shapes.get("embedding", (0,))[-1]
+    if (backend.input_shape[1:], backend.output_shapes, size, (info.image_size,) * 2) != told:
         raise ModelFileError(
             f"the metadata of {file.path} do not fit its network (input {backend.input_shape}, outputs "
             f"{backend.output_shapes}): export it again"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import types
-import typing
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar, Union
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from .errors import ModelFileError
+from .typed_document import DocumentError, from_document
 from .variants import Variant
 
 SCHEMA_VERSION = 1
@@ -17,8 +16,6 @@ INTENDED_USE = (
     "Outputs are image features of a self-supervised model and must be validated for the population and scanner "
     "they are used on."
 )
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +122,8 @@ def parse_model_info(text: str, path: object) -> ModelInfo:
             + ("upgrade radiodino" if schema > SCHEMA_VERSION else "export the file again")
         )
     try:
-        return _from_dict(ModelInfo, document, "")
-    except _SchemaError as error:
+        return from_document(ModelInfo, document)
+    except DocumentError as error:
         raise ModelFileError(
             f"the metadata of {path} is not of schema {SCHEMA_VERSION} ({error}): export it again"
         ) from (None)
@@ -147,40 +144,3 @@ def assumed_info(variant: Variant, *, precision: str, image_size: int, outputs: 
         outputs=outputs,
         weights=Weights(kind="unknown", name="unknown: the file carries no metadata", sha256="", licence=None),
     )
-
-
-class _SchemaError(ValueError):
-    """One entry is missing, unknown or of the wrong type."""
-
-
-def _from_dict(cls: type[_T], data: Any, where: str) -> _T:
-    """`data` as the dataclass `cls`, strictly: no entry missing, none unknown, each of its declared type."""
-    if not isinstance(data, dict):
-        raise _SchemaError(f"'{where}' is no object")
-    hints = typing.get_type_hints(cls)
-    names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
-    for name in [*(set(names) - set(data)), *(set(data) - set(names))]:
-        raise _SchemaError(f"entry '{where}{name}' is {'missing' if name in names else 'unknown'}")
-    return cls(**{name: _convert(hints[name], data[name], f"{where}{name}") for name in names})
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if is_dataclass(hint):
-        return _from_dict(hint, value, f"{where}.")  # type: ignore[arg-type]
-    if origin in (Union, types.UnionType):
-        return None if value is None else _convert(arguments[0], value, where)
-    if origin is tuple and isinstance(value, list):
-        variadic = arguments[-1] is Ellipsis
-        if variadic or len(value) == len(arguments):
-            kinds = [arguments[0]] * len(value) if variadic else arguments
-            return tuple(_convert(kind, item, where) for kind, item in zip(kinds, value, strict=True))
-    if origin is dict and isinstance(value, dict):
-        return {key: _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    if hint is Any:
-        return value
-    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(hint, type) and isinstance(value, hint) and (hint is bool) == isinstance(value, bool):
-        return value
-    raise _SchemaError(f"entry '{where}' is of the wrong type")

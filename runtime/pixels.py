@@ -81,7 +81,7 @@ def array_images(array: NDArray[Any]) -> list[Image.Image]:
 
             - (H, W) or (H, W, 1): one grey image;
             - (H, W, 3): one RGB image;
-            - (n, H, W) where W is neither 1 nor 3, or (n, H, W, 1): n grey images;
+            - (n, H, W) where W is none of 1 to 4 and n neither 1 nor 3, or (n, H, W, 1): n grey images;
             - (n, H, W, 3): n RGB images.
 
     Returns:
@@ -102,6 +102,16 @@ def array_images(array: NDArray[Any]) -> list[Image.Image]:
         raise InputError(
             f"expected an array of shape (H, W), (H, W, 1), (H, W, 3), (n, H, W), (n, H, W, 1) or (n, H, W, 3), "
             f"but found {array.shape}"
+        )
+    if array.ndim == 3 and array.shape[2] in (2, 4):
+        raise InputError(
+            f"an array of shape {array.shape} seems to hold an alpha channel, which the network does not take: "
+            "drop it, for example array[..., :3]"
+        )
+    if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[2] not in (1, 3):
+        raise InputError(
+            f"an array of shape {array.shape} may be a channel-first image or {array.shape[0]} grey ones: pass "
+            "(H, W, 3), or a list of (H, W) arrays"
         )
     if array.size == 0:
         raise InputError(f"an array of shape {array.shape} is empty: pass at least one pixel")

@@ -28,7 +28,7 @@ class Preprocessor:
         settings: the preprocessing recorded in the file.
 
     Raises:
-        ModelFileError: where the file asks for a mode or filter that this version does not know.
+        ModelFileError: where the file asks for a mode or filter that this version does not know, or for the impossible.
     """
 
     def __init__(self, settings: Preprocessing) -> None:
@@ -36,6 +36,11 @@ class Preprocessor:
             raise ModelFileError(
                 f"the file asks for {settings.mode} images resized by '{settings.interpolation}', "
                 f"this radiodino knows RGB and {', '.join(_FILTERS)}: upgrade radiodino"
+            )
+        if min(settings.resize) < 1 or min(settings.std) <= 0:
+            raise ModelFileError(
+                f"the file asks for images of {settings.resize} pixels and a standard deviation of {settings.std}, "
+                "which cannot be: export it again"
             )
         self.settings = settings
         self._filter = _FILTERS[settings.interpolation]

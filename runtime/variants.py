@@ -41,7 +41,7 @@ class Variant:
         """
         if image_size >= self.patch and image_size % self.patch == 0:
             return image_size // self.patch
-        below = image_size // self.patch * self.patch
+        below = max(0, image_size // self.patch * self.patch)
         nearest = [size for size in (below, below + self.patch) if size >= self.patch]
         raise InputError(
             f"image size {image_size} is not a multiple of the patch ({self.patch} px) of '{self.name}': "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import zipfile
@@ -13,6 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from radiodino.runtime.errors import UnreadableImageError
+from radiodino.runtime.inputs.item import Item
+from radiodino.runtime.inputs.listing import list_inputs
 from radiodino.runtime.variants import Variant
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -115,3 +119,87 @@ def real_images(data_dir) -> list[Image.Image]:
                 with archive.open(member) as stream:
                     found.append(Image.open(stream).copy())
     return found
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """The current folder: an empty one of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# Those below have no state and the scope of a session, so that property tests may take them too.
+
+
+@pytest.fixture(scope="session")
+def touch() -> Callable[..., None]:
+    """Writes files of one byte, with their folders: `touch("d/1.png", "d/2.png")`."""
+
+    def touch(*names: str) -> None:
+        for name in names:
+            path = Path(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+
+    return touch
+
+
+@pytest.fixture(scope="session")
+def png() -> Callable[..., bytes]:
+    """A PNG file of one shade of grey: `png(7)`."""
+
+    def png(shade: int = 0, size: tuple[int, int] = (8, 8)) -> bytes:
+        stream = io.BytesIO()
+        Image.new("L", size, shade).save(stream, "PNG")
+        return stream.getvalue()
+
+    return png
+
+
+@pytest.fixture(scope="session")
+def pack() -> Callable[..., None]:
+    """Writes a zip archive: `pack("set.zip", {"a/1.png": b"x"})`."""
+
+    def pack(name: str, members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> None:
+        with zipfile.ZipFile(name, "w", compression) as archive:
+            for member, data in members.items():
+                archive.writestr(member, data)
+
+    return pack
+
+
+@pytest.fixture(scope="session")
+def altered() -> Callable[..., None]:
+    """Replaces bytes of a file: `altered("set.zip", b"old", b"new")`, or a later occurrence of them."""
+
+    def altered(name: str, old: bytes, new: bytes, occurrence: int = 0) -> None:
+        data = Path(name).read_bytes()
+        parts = data.split(old)
+        assert len(parts) > occurrence + 1
+        Path(name).write_bytes(old.join(parts[: occurrence + 1]) + new + old.join(parts[occurrence + 1 :]))
+
+    return altered
+
+
+@pytest.fixture(scope="session")
+def names() -> Callable[..., list[str]]:
+    """Names of the images behind what is typed: `names("d", "set.zip")`."""
+    return lambda *typed: [item.name for item in list_inputs(typed)]
+
+
+@pytest.fixture(scope="session")
+def labels() -> Callable[..., dict[str, str]]:
+    """Labels by the names of the images behind what is typed."""
+    return lambda *typed: {item.name: item.label for item in list_inputs(typed)}
+
+
+@pytest.fixture(scope="session")
+def unreadable() -> Callable[[Item], str]:
+    """Why an item of a list cannot be read, which it must not be."""
+
+    def unreadable(item: Item) -> str:
+        with pytest.raises(UnreadableImageError) as caught:
+            item.load()
+        return caught.value.reason
+
+    return unreadable

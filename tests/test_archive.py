@@ -1,54 +1,20 @@
 from __future__ import annotations
 
-import io
 import os
-import zipfile
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from radiodino.runtime.errors import InputError, UnreadableImageError
 from radiodino.runtime.inputs.listing import list_inputs
 
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    """Inputs are typed relative to a folder of their own."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")  # inputs are typed relative to a folder of their own
 
 
-def touch(*names: str) -> None:
-    for name in names:
-        path = Path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-
-
-def pack(name: str, members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> str:
-    with zipfile.ZipFile(name, "w", compression) as archive:
-        for member, data in members.items():
-            archive.writestr(member, data)
-    return name
-
-
-def png(shade: int = 0, size: tuple[int, int] = (8, 8)) -> bytes:
-    stream = io.BytesIO()
-    Image.new("L", size, shade).save(stream, "PNG")
-    return stream.getvalue()
-
-
-def unreadable(item) -> str:
-    with pytest.raises(UnreadableImageError) as caught:
-        item.load()
-    return caught.value.reason
-
-
-def test_an_archive_that_vanishes_makes_its_images_unreadable():
+def test_an_archive_that_vanishes_makes_its_images_unreadable(pack, unreadable):
     pack("s.zip", {"1.png": b"x"})
     np.savez("n.npz", images=np.zeros((2, 4, 4), np.uint8))
     listing = list_inputs(["s.zip", "n.npz"])
@@ -58,7 +24,7 @@ def test_an_archive_that_vanishes_makes_its_images_unreadable():
 
 
 @pytest.mark.parametrize("name", ["bad.zip", "bad.npz", "BAD.ZIP"])
-def test_what_is_no_archive_is_an_error_of_the_input(name):
+def test_what_is_no_archive_is_an_error_of_the_input(name, touch):
     touch(name)
     with pytest.raises(InputError, match=r"no readable .*(pack|save) it again"):
         list_inputs([name])
@@ -66,7 +32,7 @@ def test_what_is_no_archive_is_an_error_of_the_input(name):
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
-def test_a_damaged_archive_never_raises_anything_else(tmp_path_factory, data):
+def test_a_damaged_archive_never_raises_anything_else(tmp_path_factory, data, pack, png):
     """Bytes are changed or cut anywhere in a zip archive and in an image set."""
     folder = tmp_path_factory.mktemp("damaged")
     path = folder / data.draw(st.sampled_from(["s.zip", "s.npz"]))

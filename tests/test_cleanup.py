@@ -11,7 +11,7 @@ from radiodino.export.cleanup import clean_up  # noqa: E402
 from radiodino.export.divergence import stages  # noqa: E402
 from radiodino.export.engine import open_graph, with_outputs  # noqa: E402
 from radiodino.export.trace import OPSET, cls_attention, trace  # noqa: E402
-from radiodino.train.weights import load_weights, sharpen_attention  # noqa: E402
+from radiodino.train.weights.load import load_weights, sharpen_attention  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -166,14 +166,14 @@ def test_pil_images():
 
 
 def test_arrays():
-    stack = RANDOM.integers(0, 256, (3, 8, 9)).astype(np.uint8)
+    stack = RANDOM.integers(0, 256, (4, 8, 9)).astype(np.uint8)
     frames = list(decode(stack))
-    assert [frame.number for frame in frames] == [1, 2, 3]
+    assert [frame.number for frame in frames] == [1, 2, 3, 4]
     assert np.array_equal([np.asarray(frame.image) for frame in frames], stack)
     assert np.array_equal(np.asarray(one(stack, frame=2).image), stack[1])
     assert one(stack, frame=2).number == 2
     assert one(stack[0]).number is None
-    assert "choose one from 1 to 3" in reason(stack, frame=4)
+    assert "choose one from 1 to 4" in reason(stack, frame=5)
     with pytest.raises(InputError, match="no defined grey range"):
         list(decode(stack / 255))
 

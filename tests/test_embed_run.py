@@ -19,6 +19,7 @@ from radiodino.runtime.embed import run as module
 from radiodino.runtime.embed.input_frames import SHORT
 from radiodino.runtime.embed.journal import EMBEDDINGS, ROWS, partial_folder
 from radiodino.runtime.embed.run import embed_run
+from radiodino.runtime.embed.tally import Tally
 from radiodino.runtime.errors import InputError, OutputError, UnreadableImageError
 from radiodino.runtime.frame import Window
 from radiodino.runtime.model_info import Preprocessing
@@ -144,7 +145,7 @@ def test_every_image_gets_its_row(folder, batch_size, workers):
     assert max(model.batches) <= batch_size
     assert (summary.inputs, summary.images, summary.rows, summary.unreadable, summary.resumed) == (12, 10, 20, 2, 0)
     assert summary.files == (Path("out.npz"), Path("out.npz.errors.csv"))
-    assert sum(summary.reasons.values()) == 2
+    assert summary.errors.total == 2
     assert summary.seconds > 0
     assert summary.rows_per_second > 0
     assert 0 < summary.inference_share < 1
@@ -159,10 +160,11 @@ def test_what_could_not_be_read_is_listed_with_its_reason(folder):
         rows = list(csv.reader(file))
     assert [row[0] for row in rows] == ["filename", "d/benign/3.dcm", "d/malignant/bad.png"]
     assert rows[1][1] == "the file is empty"
-    assert summary.reasons == {row[1]: 1 for row in rows[1:]}
-    text = "\n".join(summary.lines())
+    assert summary.errors.counts == {row[1]: 1 for row in rows[1:]}
+    lines = summary.lines()
+    assert lines[-2:] == [f"ERROR    {name}: {reason}" for name, reason in rows[1:]]
+    text = "\n".join(lines)
     assert "20 from 10 of 12 inputs" in text
-    assert "ERROR    1 × the file is empty" in text
     assert "out.csv, out.csv.errors.csv, out.csv.info.json" in text
 
 
@@ -183,11 +185,45 @@ def test_the_provenance_tells_model_settings_and_decoders(folder):
 def test_notices_are_listed_and_counted(folder):
     """A window has no meaning for a PNG file, and decoding says so."""
     summary = embed_run(SmallModel(), ["d"], "out.csv", window=Window(40, 400))
-    assert sum(summary.notices.values()) == summary.rows
+    assert summary.notices.total == summary.rows
     assert Path("out.csv.notices.csv") in summary.files
     with open("out.csv.notices.csv", encoding="utf-8", newline="") as file:
         assert [row[0] for row in csv.reader(file)] == ["filename", *ROW_NAMES]
-    assert any(line.startswith("notice   20 × ") for line in summary.lines())
+    (line,) = (line for line in summary.lines() if line.startswith("notice"))
+    assert line.startswith("notice   20 × ")
+    assert line.endswith(" (first d/benign/0.png)")
+
+
+@pytest.mark.parametrize(("count", "more"), [(5, None), (6, 1), (9, 4)])
+def test_the_first_that_cannot_be_read_are_named_and_the_rest_counted(folder, count, more):
+    Path("e").mkdir()
+    picture(1).save("e/good.png")
+    for number in range(count):
+        Path(f"e/{number}.png").touch()
+    Path("e/0.png").write_bytes(b"no image")
+    lines = [line for line in embed_run(SmallModel(), ["e"], Path("out.npz")).lines() if line.startswith("ERROR")]
+    other = lines[0].removeprefix("ERROR    e/0.png: ")
+    assert lines[1:5] == [f"ERROR    e/{number}.png: the file is empty" for number in range(1, 5)]
+    rest = f"ERROR    … and {more} more in out.npz.errors.csv (most often {count - 1} × the file is empty; 1 × {other})"
+    assert lines[5:] == ([rest] if more else [])
+    assert len(Path("out.npz.errors.csv").read_text().splitlines()) == 1 + count
+
+
+def test_a_tally_shows_the_first_and_the_most_frequent():
+    tally = Tally.of((f"{number}.dcm", f"reason {number % 7}") for number in range(20))
+    assert tally.total == 20
+    assert list(tally.counts.items())[:2] == [("reason 0", 3), ("reason 1", 3)]
+    assert list(tally.counts.values()) == [3, 3, 3, 3, 3, 3, 2]
+    kinds = "; ".join(f"3 × reason {number}" for number in range(5))
+    assert tally.first_lines(" in F") == [
+        *(f"{number}.dcm: reason {number}" for number in range(5)),
+        f"… and 15 more in F (most often {kinds})",
+    ]
+    assert tally.kind_lines(" in F") == [
+        *(f"3 × reason {number} (first {number}.dcm)" for number in range(5)),
+        "… and 2 more kinds in F",
+    ]
+    assert Tally.of([]).first_lines() == Tally.of([]).kind_lines() == []
 
 
 def test_one_frame_of_each_file(folder):
@@ -320,9 +356,18 @@ def test_an_input_is_never_replaced(folder):
 
 @pytest.mark.parametrize("output", ["out.npz", "out.csv"])
 def test_where_no_image_can_be_read_there_is_no_output(folder, output):
-    with pytest.raises(InputError, match=r"none of the 2 images can be read: 1 × .*; 1 × "):
+    named = r"none of the 2 images can be read: d/benign/3\.dcm: the file is empty; d/malignant/bad\.png: \S.*"
+    with pytest.raises(InputError, match=named):
         embed_run(SmallModel(), ["d/benign/3.dcm", "d/malignant/bad.png"], output)
     assert os.listdir() == ["d"]
+
+
+def test_where_none_of_many_can_be_read_the_first_are_named(folder):
+    Path("e").mkdir()
+    for number in range(8):
+        Path(f"e/{number}.png").touch()
+    with pytest.raises(InputError, match=r"e/4\.png: the file is empty; … and 3 more \(most often 8 × the file is"):
+        embed_run(SmallModel(), ["e"], "out.npz")
 
 
 def test_strict_ends_at_the_first_that_cannot_be_read(folder):
@@ -476,6 +521,68 @@ def test_a_run_goes_on_only_with_the_same_settings(folder, change, named):
     assert embed_run(SmallModel(), ["d"], "out.npz", batch_size=2, resume=True).resumed == 4
 
 
+def replace_by_another_size(path: Path) -> None:
+    picture(77, (30, 20)).save(path)
+
+
+def replace_at_another_time(path: Path) -> None:
+    """The same number of bytes, a moment later."""
+    before = path.stat()
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000))
+
+
+def remove_and_link_to_nowhere(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("replace", [replace_by_another_size, replace_at_another_time, remove_and_link_to_nowhere])
+@pytest.mark.parametrize("name", ["d/benign/0.png", "d/malignant/7.png"])
+def test_a_run_does_not_go_on_where_a_file_was_replaced(folder, replace, name):
+    """Whether it was done already or not."""
+    interrupted(["d"], "out.npz", 3)
+    replace(Path(name))
+    changed = r"out\.npz\.partial holds .* the inputs changed since .* \(inputs\.sizes_and_times_sha256 was .*--force"
+    with pytest.raises(OutputError, match=changed):
+        embed_run(SmallModel(), ["d"], "out.npz", batch_size=2, resume=True)
+    assert embed_run(SmallModel(), ["d"], "out.npz", batch_size=2, force=True).resumed == 0
+
+
+@pytest.mark.parametrize("typed", ["set.npz", "set.zip"])
+def test_a_run_does_not_go_on_where_an_archive_was_replaced(folder, typed):
+    def save(first: int) -> None:
+        np.savez("set.npz", images=np.stack([np.asarray(picture(first + number)) for number in range(4)]))
+        with zipfile.ZipFile("set.zip", "w") as archive:
+            for number in range(4):
+                stream = io.BytesIO()
+                picture(first + number).save(stream, "PNG")
+                archive.writestr(f"{number}.png", stream.getvalue())
+        os.utime(typed, (first, first))
+
+    save(0)
+    interrupted([typed], "out.csv", 1)
+    save(50)
+    with pytest.raises(OutputError, match=r"the inputs changed since .* --force"):
+        embed_run(SmallModel(), [typed], "out.csv", batch_size=2, resume=True)
+    save(0)
+    assert embed_run(SmallModel(), [typed], "out.csv", batch_size=2, resume=True).resumed == 2
+
+
+def test_changed_inputs_and_settings_are_told_apart(folder):
+    interrupted(["d"], "out.npz", 3)
+    with pytest.raises(OutputError, match="the settings changed since"):
+        embed_run(SmallModel(), ["d"], "out.npz", batch_size=3, resume=True)
+    with pytest.raises(OutputError, match="the inputs and settings changed since"):
+        embed_run(SmallModel(), ["d/benign"], "out.npz", batch_size=3, resume=True)
+
+
+def test_a_file_that_stays_unreadable_is_no_change(folder):
+    Path("d/benign/00.png").symlink_to("nowhere")
+    interrupted(["d"], "out.npz", 3)
+    assert embed_run(SmallModel(), ["d"], "out.npz", batch_size=2, resume=True).unreadable == 3
+
+
 def test_strict_workers_and_force_are_no_such_settings(folder):
     picture(1).save("1.png")
     picture(2).save("2.png")
@@ -580,7 +687,7 @@ def test_with_an_engine_rows_are_those_of_embed(folder, toy_fp16, backend):
     embeddings = table["embeddings"][is_first]
     norms = np.linalg.norm(embeddings, axis=1) * np.linalg.norm(direct[is_first], axis=1)
     assert ((embeddings * direct[is_first]).sum(1) / norms).min() > 0.9999
-    assert str(table["provenance"]).count(model.sha256) == 1
+    assert str(table["provenance"]).count(model.info.file_sha256) == 1
 
 
 def test_with_an_engine_a_resumed_run_has_the_same_bits(folder, toy_fp16):
@@ -606,6 +713,6 @@ def test_real_images(data_dir, tmp_path, toy_fp16):
 
     model = Model.load(toy_fp16, backend="onnxruntime")
     summary = embed_run(model, [str(data_dir / "busi_256.zip")], tmp_path / "out.npz", batch_size=16)
-    assert (summary.rows, summary.unreadable, summary.notices) == (624, 0, {})
+    assert (summary.rows, summary.unreadable, summary.notices.total) == (624, 0, 0)
     labels, counts = np.unique(load(str(tmp_path / "out.npz"))["labels"], return_counts=True)
     assert dict(zip(labels.tolist(), counts.tolist(), strict=True)) == {"benign": 350, "malignant": 168, "normal": 106}

@@ -14,12 +14,13 @@ pytest.importorskip("timm")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
 from radiodino.export import pipeline  # noqa: E402
-from radiodino.export.pipeline import ExportSettings, default_name, export_model  # noqa: E402
+from radiodino.export.pipeline import export_model  # noqa: E402
+from radiodino.export.settings import ExportSettings  # noqa: E402
 from radiodino.export.verify import TOLERANCES, compare, cosines  # noqa: E402
 from radiodino.export.verify_file import verify_file  # noqa: E402
 from radiodino.runtime import InputError, Model, OutputError, VerificationError, WeightsError  # noqa: E402
 from radiodino.runtime.variants import VARIANTS  # noqa: E402
-from radiodino.train.weights import load_weights, sharpen_attention  # noqa: E402
+from radiodino.train.weights.load import load_weights, sharpen_attention  # noqa: E402
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_one_self_describing_file(settings):
 
 def test_the_file_is_named_after_variant_and_precision(settings, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert default_name(ExportSettings(VARIANTS["tiny"], precision="fp16")) == "radiodino-tiny-fp16.onnx"
+    assert str(ExportSettings(VARIANTS["tiny"], precision="fp16").target) == "radiodino-tiny-fp16.onnx"
     assert export_model(replace(settings, output=None)).path.name == "radiodino-toy-fp32.onnx"
 
 

@@ -10,6 +10,7 @@ pytest.importorskip("torch")
 pytest.importorskip("timm")
 
 from radiodino.export.cli import main
+from radiodino.runtime import extras
 from radiodino.runtime.variants import VARIANTS
 
 
@@ -90,11 +91,9 @@ def test_a_read_only_folder_is_named(refused):
 
 
 def test_a_missing_extra_names_its_cure(refused, monkeypatch):
-    from importlib import util
-
-    find_spec = util.find_spec
-    monkeypatch.setattr(util, "find_spec", lambda name, *rest: None if name == "onnxscript" else find_spec(name, *rest))
-    assert "pip install 'radiodino[export]'" in refused(main, *TOY)
+    find_spec = extras.find_spec
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "onnxscript" else find_spec(name))
+    assert "onnxscript is not installed: run pip install 'radiodino[export]" in refused(main, *TOY)
 
 
 def test_help_names_every_option_and_command(command):

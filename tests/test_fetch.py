@@ -24,10 +24,12 @@ pytest.importorskip("timm")
 pytest.importorskip("huggingface_hub")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
-from radiodino.train import fetch  # noqa: E402
 from radiodino.train.backbone import build_backbone  # noqa: E402
-from radiodino.train.fetch import fetch_published, local_copy, unreachable  # noqa: E402
-from radiodino.train.weights import load_weights  # noqa: E402
+from radiodino.train.published import fetch  # noqa: E402
+from radiodino.train.published.fetch import published_copy  # noqa: E402
+from radiodino.train.published.local_copy import local_copy  # noqa: E402
+from radiodino.train.published.unreachable import unreachable  # noqa: E402
+from radiodino.train.weights.load import load_weights  # noqa: E402
 
 HUB_TOY = Variant("toy", "toy", 48, 2, 3, 16, 0.1, False, "timm", "hf_hub:nobody/toy", "CC BY 4.0 (model card)")
 DRIVE_TOY = dataclasses.replace(HUB_TOY, name="toy-drive", published="gdrive:1aB-c", licence="MIT (github.com/nobody)")
@@ -163,7 +165,7 @@ def assert_nothing_left(home):
 
 def test_the_hub(server, home, safetensors_bytes, state):
     server.publish_on_hub("nobody/toy", model_safetensors=safetensors_bytes, pytorch_model_bin=b"not this one")
-    path = fetch_published(HUB_TOY, hub=server.url)
+    path = published_copy(HUB_TOY, hub=server.url).path
     assert path == home / "weights" / "toy" / "model.safetensors"
     assert path.read_bytes() == safetensors_bytes
     assert left_in(home) == ["weights/toy/model.safetensors", "weights/toy/weights.json"]
@@ -192,13 +194,13 @@ def test_the_hub_named_in_the_environment(server, monkeypatch, safetensors_bytes
 
 def test_the_hubs_older_file_where_there_is_no_safetensors(server, home, pickle_bytes):
     server.publish_on_hub("nobody/toy", pytorch_model_bin=pickle_bytes)
-    assert fetch_published(HUB_TOY, hub=server.url).name == "pytorch_model.bin"
+    assert published_copy(HUB_TOY, hub=server.url).path.name == "pytorch_model.bin"
     assert left_in(home) == ["weights/toy/pytorch_model.bin", "weights/toy/weights.json"]
 
 
 def test_a_hub_repository_without_weights(server, home):
     with pytest.raises(WeightsError, match=r"nobody/toy holds neither model\.safetensors nor pytorch_model\.bin"):
-        fetch_published(HUB_TOY, hub=server.url)
+        published_copy(HUB_TOY, hub=server.url)
     assert_nothing_left(home)
 
 
@@ -212,7 +214,7 @@ def refused(status, code):
 def test_a_hub_that_refuses(answer, server, home):
     server.answers["/nobody/toy/resolve/main/model.safetensors"] = answer
     with pytest.raises(WeightsError, match=r"could not be fetched \(.*/nobody/toy/resolve/main/model\.safetensors: "):
-        fetch_published(HUB_TOY, hub=server.url)
+        published_copy(HUB_TOY, hub=server.url)
     assert_nothing_left(home)
 
 
@@ -221,7 +223,7 @@ def test_a_hub_file_that_is_not_what_the_hub_states(server, home, safetensors_by
     for revision in ("main", COMMIT):
         server.answers[f"/nobody/toy/resolve/{revision}/model.safetensors"] = answer
     with pytest.raises(WeightsError, match=f"SHA-256 .* arrived, expected {'0' * 64}"):
-        fetch_published(HUB_TOY, hub=server.url)
+        published_copy(HUB_TOY, hub=server.url)
     assert_nothing_left(home)
 
 
@@ -235,7 +237,7 @@ def test_a_hub_file_that_breaks_off_is_not_replaced_by_the_older_one(
         server.answers[f"/nobody/toy/resolve/{revision}/model.safetensors"] = answer
     start = time.monotonic()
     with pytest.raises(WeightsError, match="could not be fetched"):
-        fetch_published(HUB_TOY, hub=server.url)
+        published_copy(HUB_TOY, hub=server.url)
     assert time.monotonic() - start < 60
     assert_nothing_left(home)
 
@@ -245,7 +247,7 @@ def test_the_hubs_progress_bars_are_left_as_they_were(server, safetensors_bytes,
 
     before = are_progress_bars_disabled()
     server.publish_on_hub("nobody/toy", model_safetensors=safetensors_bytes)
-    fetch_published(HUB_TOY, hub=server.url, progress=False)
+    published_copy(HUB_TOY, hub=server.url, progress=False)
     assert are_progress_bars_disabled() == before
     assert capfd.readouterr() == ("", "")
 
@@ -271,7 +273,7 @@ def test_the_weights_are_those_that_timm_loads(server, safetensors_bytes, tmp_pa
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "timm.pt")], env=environment, check=True, timeout=100)
     expected = torch.load(tmp_path / "timm.pt", weights_only=True)
 
-    fetch_published(HUB_TOY, hub=server.url)
+    published_copy(HUB_TOY, hub=server.url)
     model, _ = load_weights(HUB_TOY, "published")
     assert list(model.state_dict()) == list(expected["state"])
     assert all(torch.equal(model.state_dict()[name], value) for name, value in expected["state"].items())
@@ -285,7 +287,7 @@ def test_the_weights_are_those_that_timm_loads(server, safetensors_bytes, tmp_pa
 
 def test_the_drive(server, home, pickle_bytes, state):
     server.answers[DRIVE_PATH] = binary(pickle_bytes)
-    path = fetch_published(DRIVE_TOY, drive=server.url)
+    path = published_copy(DRIVE_TOY, drive=server.url).path
     assert path == home / "weights" / "toy-drive" / "checkpoint.pth"
     assert path.read_bytes() == pickle_bytes
     assert left_in(home) == ["weights/toy-drive/checkpoint.pth", "weights/toy-drive/weights.json"]
@@ -304,7 +306,7 @@ def test_the_published_drive_address_is_the_authors():
 def test_a_redirect_is_followed(server, pickle_bytes):
     server.answers[DRIVE_PATH] = lambda request: respond(request, b"", status=303, headers={"Location": "/really"})
     server.answers["/really"] = binary(pickle_bytes)
-    assert fetch_published(DRIVE_TOY, drive=server.url).read_bytes() == pickle_bytes
+    assert published_copy(DRIVE_TOY, drive=server.url).path.read_bytes() == pickle_bytes
 
 
 def chunked(content, *, ends=True):
@@ -321,7 +323,7 @@ def chunked(content, *, ends=True):
 
 def test_a_file_of_unstated_length(server, pickle_bytes):
     server.answers[DRIVE_PATH] = chunked(pickle_bytes)
-    assert fetch_published(DRIVE_TOY, drive=server.url).read_bytes() == pickle_bytes
+    assert published_copy(DRIVE_TOY, drive=server.url).path.read_bytes() == pickle_bytes
 
 
 HTML = b"<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title></head></html>"
@@ -348,7 +350,7 @@ HTML = b"<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title>
 def test_what_is_no_file_leaves_nothing_behind(answer, reason, server, home):
     server.answers[DRIVE_PATH] = answer
     with pytest.raises(WeightsError, match=reason) as caught:
-        fetch_published(DRIVE_TOY, drive=server.url)
+        published_copy(DRIVE_TOY, drive=server.url)
     assert THREE_CURES.format(name="toy-drive") in str(caught.value)
     assert "\n" not in str(caught.value)
     assert_nothing_left(home)
@@ -360,13 +362,13 @@ def test_weights_of_another_variant_are_not_kept(server, home, pickle_bytes):
     with pytest.raises(
         WeightsError, match=r"of no use: checkpoint\.pth: these weights \(embedding 48, patch 16, depth 2"
     ):
-        fetch_published(other, drive=server.url)
+        published_copy(other, drive=server.url)
     assert_nothing_left(home)
 
 
 def test_the_progress_bar_goes_to_standard_error(server, pickle_bytes, capfd):
     server.answers[DRIVE_PATH] = binary(pickle_bytes)
-    fetch_published(DRIVE_TOY, drive=server.url)
+    published_copy(DRIVE_TOY, drive=server.url)
     shown = capfd.readouterr()
     assert shown.out == ""
     assert "weights of toy-drive" in shown.err
@@ -374,14 +376,14 @@ def test_the_progress_bar_goes_to_standard_error(server, pickle_bytes, capfd):
 
 def test_no_progress_bar(server, pickle_bytes, capfd):
     server.answers[DRIVE_PATH] = binary(pickle_bytes)
-    fetch_published(DRIVE_TOY, drive=server.url, progress=False)
+    published_copy(DRIVE_TOY, drive=server.url, progress=False)
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_proxy_is_used(server, monkeypatch, pickle_bytes):
     monkeypatch.setenv("http_proxy", server.url)
     server.answers[f"http://drive.invalid{DRIVE_PATH}"] = binary(pickle_bytes)
-    assert fetch_published(DRIVE_TOY, drive="http://drive.invalid").read_bytes() == pickle_bytes
+    assert published_copy(DRIVE_TOY, drive="http://drive.invalid").path.read_bytes() == pickle_bytes
     assert [path for _, path in server.asked] == ["http://drive.invalid", f"http://drive.invalid{DRIVE_PATH}"]
 
 
@@ -407,7 +409,7 @@ def test_a_server_that_never_answers(variant, silent, home):
     with pytest.raises(
         WeightsError, match=r"gave no answer within 0\.5 seconds|cannot be reached \(timed out\)"
     ) as caught:
-        fetch_published(variant, hub=silent, drive=silent, probe_seconds=0.5)
+        published_copy(variant, hub=silent, drive=silent, probe_seconds=0.5)
     assert time.monotonic() - start < 3
     assert THREE_CURES.format(name=variant.name) in str(caught.value)
     assert not home.exists()
@@ -435,7 +437,7 @@ def test_a_download_that_stalls(stalls, server, home, pickle_bytes):
     server.answers[DRIVE_PATH] = answer
     start = time.monotonic()
     with pytest.raises(WeightsError, match="timed out"):
-        fetch_published(DRIVE_TOY, drive=server.url, timeout_seconds=0.5)
+        published_copy(DRIVE_TOY, drive=server.url, timeout_seconds=0.5)
     assert time.monotonic() - start < 5
     assert_nothing_left(home)
 
@@ -470,12 +472,12 @@ def test_a_failed_handshake_is_an_answer(server):
 def test_what_is_local_is_not_asked_for_again(variant, server, monkeypatch, safetensors_bytes, pickle_bytes):
     server.publish_on_hub("nobody/toy", model_safetensors=safetensors_bytes)
     server.answers[DRIVE_PATH] = binary(pickle_bytes)
-    first = fetch_published(variant, hub=server.url, drive=server.url)
+    first = published_copy(variant, hub=server.url, drive=server.url)
     asked = len(server.asked)
     assert asked > 0
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(socket, "socket", lambda *_, **__: pytest.fail("opened a connection"))
-    assert fetch_published(variant, hub=server.url, drive=server.url) == first
+    assert published_copy(variant, hub=server.url, drive=server.url) == first
     load_weights(variant, "published")
     assert len(server.asked) == asked
 
@@ -485,7 +487,7 @@ def test_what_is_local_is_not_asked_for_again(variant, server, monkeypatch, safe
 def test_offline_mode_is_obeyed(variant, value, server, home, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", value)
     with pytest.raises(WeightsError, match="HF_HUB_OFFLINE forbids the network") as caught:
-        fetch_published(variant, hub=server.url, drive=server.url)
+        published_copy(variant, hub=server.url, drive=server.url)
     assert THREE_CURES.format(name=variant.name) in str(caught.value)
     assert server.asked == []
     assert not home.exists()
@@ -495,7 +497,7 @@ def test_offline_mode_is_obeyed(variant, value, server, home, monkeypatch):
 def test_offline_mode_can_be_off(value, server, monkeypatch, pickle_bytes):
     monkeypatch.setenv("HF_HUB_OFFLINE", value)
     server.answers[DRIVE_PATH] = binary(pickle_bytes)
-    assert fetch_published(DRIVE_TOY, drive=server.url).is_file()
+    assert published_copy(DRIVE_TOY, drive=server.url).path.is_file()
 
 
 def test_nothing_local(home):
@@ -509,13 +511,13 @@ def test_a_file_without_a_record_is_fetched_again(server, home, pickle_bytes):
     (folder / "checkpoint.pth").write_bytes(b"half a file")
     server.answers[DRIVE_PATH] = binary(pickle_bytes)
     assert local_copy(DRIVE_TOY) is None
-    assert fetch_published(DRIVE_TOY, drive=server.url).read_bytes() == pickle_bytes
+    assert published_copy(DRIVE_TOY, drive=server.url).path.read_bytes() == pickle_bytes
 
 
 @pytest.fixture
 def fetched(server, pickle_bytes):
     server.answers[DRIVE_PATH] = binary(pickle_bytes)
-    path = fetch_published(DRIVE_TOY, drive=server.url)
+    path = published_copy(DRIVE_TOY, drive=server.url).path
     server.asked.clear()
     return path
 
@@ -528,7 +530,7 @@ def test_a_changed_file_is_an_error(change, fetched, server, safetensors_bytes):
     fetched.write_bytes(changed[change])
     found = hashlib.sha256(changed[change]).hexdigest()
     message = f"has changed since it was fetched .SHA-256 {found}, expected {hashlib.sha256(content).hexdigest()}"
-    for use in (lambda: fetch_published(DRIVE_TOY, drive=server.url), lambda: load_weights(DRIVE_TOY, "published")):
+    for use in (lambda: published_copy(DRIVE_TOY, drive=server.url), lambda: load_weights(DRIVE_TOY, "published")):
         with pytest.raises(WeightsError, match=f"{message}.*delete the folder .*toy-drive and fetch the weights again"):
             use()
     assert server.asked == []
@@ -568,21 +570,21 @@ def test_a_home_that_cannot_be_written(server, tmp_path, monkeypatch, pickle_byt
     monkeypatch.setenv("RADIODINO_HOME", str(tmp_path / "file"))
     server.answers[DRIVE_PATH] = binary(pickle_bytes)
     with pytest.raises(OutputError, match=r"cannot store weights in .*set RADIODINO_HOME to a writable folder"):
-        fetch_published(DRIVE_TOY, drive=server.url)
+        published_copy(DRIVE_TOY, drive=server.url)
 
 
 def test_an_unknown_kind_of_source():
     with pytest.raises(WeightsError, match="'ftp:x' is no known kind of source: expected hf_hub"):
-        fetch_published(dataclasses.replace(HUB_TOY, published="ftp:x"))
+        published_copy(dataclasses.replace(HUB_TOY, published="ftp:x"))
 
 
 @pytest.mark.parametrize("name", ["tiny-sp", "dinov2-small"])
 def test_what_is_not_published(name):
     with pytest.raises(WeightsError, match=f"no weights of '{name}' are published: give your own with --weights FILE"):
-        fetch_published(VARIANTS[name])
+        published_copy(VARIANTS[name])
 
 
 def test_a_missing_hub_client_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MissingExtraError, match=r"huggingface_hub is not installed: .*radiodino\[export\]"):
-        fetch_published(HUB_TOY)
+        published_copy(HUB_TOY)

@@ -15,29 +15,10 @@ from radiodino.runtime.decode import decode
 from radiodino.runtime.errors import InputError, UnreadableImageError
 from radiodino.runtime.inputs.listing import list_inputs
 
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    """Inputs are typed relative to a folder of their own."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")  # inputs are typed relative to a folder of their own
 
 
-def touch(*names: str) -> None:
-    for name in names:
-        path = Path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-
-
-def names(*typed: str) -> list[str]:
-    return [item.name for item in list_inputs(typed)]
-
-
-def labels(*typed: str) -> dict[str, str]:
-    return {item.name: item.label for item in list_inputs(typed)}
-
-
-def test_a_folder_is_listed_by_its_paths_components():
+def test_a_folder_is_listed_by_its_paths_components(touch, names):
     """By component `a` (a folder) comes before `a-b` and `a.png`; by plain text it would not."""
     touch("d/a/2.png", "d/a/10.png", "d/a-b/1.png", "d/a.png", "d/Z.png", "d/é.png")
     expected = ["d/Z.png", "d/a/10.png", "d/a/2.png", "d/a-b/1.png", "d/a.png", "d/é.png"]
@@ -45,7 +26,7 @@ def test_a_folder_is_listed_by_its_paths_components():
     assert names("d") == sorted(names("d"), key=lambda name: name.split("/"))
 
 
-def test_the_label_is_the_first_folder_below_the_root():
+def test_the_label_is_the_first_folder_below_the_root(touch, labels):
     touch("d/1.png", "d/benign/2.png", "d/benign/deep/er/3.png", "d/malignant/4.png")
     assert labels("d") == {
         "d/1.png": "",
@@ -56,7 +37,7 @@ def test_the_label_is_the_first_folder_below_the_root():
     assert labels("d/benign/2.png") == {"d/benign/2.png": ""}
 
 
-def test_a_socket_in_a_folder_is_skipped_and_refused_when_typed():
+def test_a_socket_in_a_folder_is_skipped_and_refused_when_typed(touch):
     touch("d/1.png")
     with socket.socket(socket.AF_UNIX) as unix:
         unix.bind("d/s")
@@ -65,7 +46,7 @@ def test_a_socket_in_a_folder_is_skipped_and_refused_when_typed():
             list_inputs(["d/s"])
 
 
-def test_links_to_folders_are_followed_and_may_lead_back():
+def test_links_to_folders_are_followed_and_may_lead_back(touch):
     touch("d/a/1.png", "elsewhere/2.png")
     os.symlink(os.path.abspath("elsewhere"), "d/linked")
     os.symlink("..", "d/a/back")
@@ -75,7 +56,7 @@ def test_links_to_folders_are_followed_and_may_lead_back():
     assert listing.twice == 2
 
 
-def test_a_linked_file_is_an_image_of_its_own():
+def test_a_linked_file_is_an_image_of_its_own(touch, names):
     touch("d/a/1.png", "blob")
     os.makedirs("d/b")
     os.symlink(os.path.abspath("blob"), "d/b/2.png")
@@ -84,7 +65,7 @@ def test_a_linked_file_is_an_image_of_its_own():
     assert names("d") == ["d/a/1.png", "d/a/4.png", "d/b/2.png", "d/b/3.png"]
 
 
-def test_a_link_that_leads_nowhere_is_listed_to_be_reported():
+def test_a_link_that_leads_nowhere_is_listed_to_be_reported(touch):
     touch("d/1.png")
     os.symlink("missing", "d/2.png")
     os.symlink("3.png", "d/3.png")
@@ -110,7 +91,7 @@ def no_superuser():
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX permissions")
 @pytest.mark.parametrize("typed", ["d", "d/**/*.png", "d/*/*.png"])
-def test_a_folder_that_cannot_be_read_is_an_error_and_not_left_out(typed):
+def test_a_folder_that_cannot_be_read_is_an_error_and_not_left_out(typed, touch):
     touch("d/1.png", "d/private/2.png")
     here = os.open(".", os.O_RDONLY)
     parents = [path for path in Path.cwd().parents if path.stat().st_uid == os.geteuid() and path != Path("/")]
@@ -129,7 +110,7 @@ def test_a_folder_that_cannot_be_read_is_an_error_and_not_left_out(typed):
         os.close(here)
 
 
-def test_folders_nested_too_deeply():
+def test_folders_nested_too_deeply(touch, names):
     deepest = Path("d", *"n" * 200)
     deepest.mkdir(parents=True)
     before = sys.getrecursionlimit()

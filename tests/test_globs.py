@@ -1,41 +1,13 @@
 from __future__ import annotations
 
 import os
-import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from radiodino.runtime.inputs.listing import list_inputs
 
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    """Inputs are typed relative to a folder of their own."""
-    monkeypatch.chdir(tmp_path)
-
-
-def touch(*names: str) -> None:
-    for name in names:
-        path = Path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-
-
-def names(*typed: str) -> list[str]:
-    return [item.name for item in list_inputs(typed)]
-
-
-def labels(*typed: str) -> dict[str, str]:
-    return {item.name: item.label for item in list_inputs(typed)}
-
-
-def pack(name: str, members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> str:
-    with zipfile.ZipFile(name, "w", compression) as archive:
-        for member, data in members.items():
-            archive.writestr(member, data)
-    return name
+pytestmark = pytest.mark.usefixtures("here")  # inputs are typed relative to a folder of their own
 
 
 @pytest.mark.parametrize(
@@ -53,14 +25,14 @@ def pack(name: str, members: dict[str, bytes], compression: int = zipfile.ZIP_DE
         ("./d//*.png", ["d/1.png"]),
     ],
 )
-def test_globs(pattern, expected):
+def test_globs(pattern, expected, touch, names, labels):
     touch("d/1.png", "d/a/2.png", "d/a/deep/4.png", "d/b/3.png", "d/b/3.dcm", "d/b/notes.txt", "d/.hidden.png")
     touch("d/.dir/5.png", "d/x.partial/rows.f32")
     assert names(pattern) == expected
     assert set(labels(pattern).values()) == {""}
 
 
-def test_a_folder_that_a_glob_matches_counts_as_typed():
+def test_a_folder_that_a_glob_matches_counts_as_typed(touch, labels):
     touch("d/train/benign/1.png", "d/train/2.png", "d/test/malignant/3.png", "d/4.png")
     expected = {
         "d/4.png": "",
@@ -72,27 +44,27 @@ def test_a_folder_that_a_glob_matches_counts_as_typed():
     assert labels("d/t*", "d/4.png") == labels("d/test", "d/train", "d/4.png")
 
 
-def test_an_absolute_glob():
+def test_an_absolute_glob(touch, names):
     touch("d/1.png", "d/2.png")
     root = os.getcwd()
     assert names(f"{root}/d/*.png") == [f"{root}/d/1.png", f"{root}/d/2.png"]
 
 
-def test_a_glob_counts_what_it_skips():
+def test_a_glob_counts_what_it_skips(touch):
     touch("d/1.png", "d/a.txt", "d/b.txt", "d/c.tar.gz")
     listing = list_inputs(["d/*"])
     assert listing.skipped == {".txt": 2}
     assert listing.archives == ("d/c.tar.gz",)
 
 
-def test_archives_that_match_a_glob_are_opened():
+def test_archives_that_match_a_glob_are_opened(names, pack):
     os.makedirs("d")
     pack("d/a.zip", {"1.png": b"x"})
     np.savez("d/b.npz", images=np.zeros((1, 4, 4), np.uint8))
     assert names("d/*") == ["d/a.zip/1.png", "d/b.npz/images/0"]
 
 
-def test_a_glob_follows_links_that_lead_back_once():
+def test_a_glob_follows_links_that_lead_back_once(touch):
     touch("d/a/1.png")
     os.symlink("..", "d/a/back")
     listing = list_inputs(["d/**/*.png"])

@@ -17,7 +17,7 @@ from radiodino.export.engine import open_graph  # noqa: E402
 from radiodino.export.half import KEPT_FLOAT, to_half  # noqa: E402
 from radiodino.export.ranges import HALF_MAX, HEADROOM, largest_values, nodes_beyond_half  # noqa: E402
 from radiodino.export.trace import trace  # noqa: E402
-from radiodino.train.weights import load_weights  # noqa: E402
+from radiodino.train.weights.load import load_weights  # noqa: E402
 
 OUTPUTS = ("embedding", "patch_tokens", "attention")
 

@@ -2,49 +2,16 @@ from __future__ import annotations
 
 import io
 import threading
-import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from radiodino.runtime.decode import decode
-from radiodino.runtime.errors import InputError, UnreadableImageError
+from radiodino.runtime.errors import InputError
 from radiodino.runtime.inputs import image_sets
 from radiodino.runtime.inputs.listing import list_inputs
 
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    """Inputs are typed relative to a folder of their own."""
-    monkeypatch.chdir(tmp_path)
-
-
-def touch(*names: str) -> None:
-    for name in names:
-        path = Path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-
-
-def pack(name: str, members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> str:
-    with zipfile.ZipFile(name, "w", compression) as archive:
-        for member, data in members.items():
-            archive.writestr(member, data)
-    return name
-
-
-def unreadable(item) -> str:
-    with pytest.raises(UnreadableImageError) as caught:
-        item.load()
-    return caught.value.reason
-
-
-def altered(name: str, old: bytes, new: bytes, occurrence: int = 0) -> None:
-    data = Path(name).read_bytes()
-    parts = data.split(old)
-    assert len(parts) > occurrence + 1
-    Path(name).write_bytes(old.join(parts[: occurrence + 1]) + new + old.join(parts[occurrence + 1 :]))
+pytestmark = pytest.mark.usefixtures("here")  # inputs are typed relative to a folder of their own
 
 
 def test_a_medmnist_set():
@@ -125,7 +92,7 @@ def test_what_is_no_image_set_is_refused(arrays, message):
         list_inputs(["set.npz"])
 
 
-def test_huge_images_of_a_set_are_refused():
+def test_huge_images_of_a_set_are_refused(pack):
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (9, 90000, 90000)})
     pack("set.npz", {"images.npy": header.getvalue()})
@@ -133,7 +100,7 @@ def test_huge_images_of_a_set_are_refused():
         list_inputs(["set.npz"])
 
 
-def test_an_array_that_promises_more_than_it_holds_is_refused():
+def test_an_array_that_promises_more_than_it_holds_is_refused(pack):
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (5, 8, 8)})
     pack("set.npz", {"images.npy": header.getvalue() + bytes(100)})
@@ -141,14 +108,14 @@ def test_an_array_that_promises_more_than_it_holds_is_refused():
         list_inputs(["set.npz"])
 
 
-def test_a_damaged_array_is_refused():
+def test_a_damaged_array_is_refused(altered):
     np.savez("set.npz", images=np.full((3, 80, 80), 65, np.uint8))
     altered("set.npz", b"A" * 192, b"A" * 191 + b"X", 50)
     with pytest.raises(InputError, match=r"no readable \.npz file .*CRC"):
         list_inputs(["set.npz"])
 
 
-def test_a_set_that_changes_is_unreadable():
+def test_a_set_that_changes_is_unreadable(touch, unreadable):
     np.savez("set.npz", images=np.zeros((3, 8, 8), np.uint8))
     first, second, _ = list_inputs(["set.npz"])
     np.savez("set.npz", images=np.zeros((1, 8, 8), np.uint8))

@@ -1,41 +1,18 @@
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from radiodino.runtime.decode import decode
 from radiodino.runtime.errors import InputError
 from radiodino.runtime.inputs.listing import list_inputs
 
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    """Inputs are typed relative to a folder of their own."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")  # inputs are typed relative to a folder of their own
 
 
-def touch(*names: str) -> None:
-    for name in names:
-        path = Path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-
-
-def names(*typed: str) -> list[str]:
-    return [item.name for item in list_inputs(typed)]
-
-
-def png(shade: int = 0, size: tuple[int, int] = (8, 8)) -> bytes:
-    stream = io.BytesIO()
-    Image.new("L", size, shade).save(stream, "PNG")
-    return stream.getvalue()
-
-
-def test_files_are_called_as_typed():
+def test_files_are_called_as_typed(touch, names):
     touch("a.png", "d/b.dcm")
     absolute = str(Path("a.png").resolve())
     assert names("d/b.dcm", "a.png") == ["d/b.dcm", "a.png"]
@@ -45,7 +22,7 @@ def test_files_are_called_as_typed():
     assert list_inputs([Path("a.png")])[0].load() == Path("a.png")
 
 
-def test_the_folder_one_stands_in_has_no_prefix(monkeypatch):
+def test_the_folder_one_stands_in_has_no_prefix(monkeypatch, touch, names):
     touch("d/a/1.png", "d/2.png")
     monkeypatch.chdir("d")
     assert names(".") == ["2.png", "a/1.png"]
@@ -53,7 +30,7 @@ def test_the_folder_one_stands_in_has_no_prefix(monkeypatch):
     assert names("..") == ["../d/2.png", "../d/a/1.png"]
 
 
-def test_what_is_no_image_is_skipped_counted_and_said():
+def test_what_is_no_image_is_skipped_counted_and_said(touch):
     touch("d/1.dcm", "d/IM0001", "d/x.1.2.840", "d/unknown.xyz")
     touch("d/notes.TXT", "d/meta.json", "d/more.json", "d/DICOMDIR", "d/README", "d/.hidden.png", "d/.git/a.png")
     touch("d/__MACOSX/._a.png", "d/set.zip", "d/n/set.npz", "d/out.csv.partial/embeddings.f32", "d/a.tar.gz")
@@ -68,22 +45,22 @@ def test_what_is_no_image_is_skipped_counted_and_said():
     ]
 
 
-def test_many_archives_are_said_shortly():
+def test_many_archives_are_said_shortly(touch):
     touch("d/1.png", *(f"d/{number}.zip" for number in range(9)))
     assert "d/2.zip and 6 more (name" in list_inputs(["d"]).notes()[0]
 
 
-def test_nothing_left_out_nothing_said():
+def test_nothing_left_out_nothing_said(touch):
     touch("d/1.png")
     assert list_inputs(["d"]).notes() == []
 
 
-def test_a_typed_file_is_listed_whatever_it_is_called():
+def test_a_typed_file_is_listed_whatever_it_is_called(touch, names):
     touch(".hidden.png", "notes.txt", "DICOMDIR")
     assert names(".hidden.png", "notes.txt", "DICOMDIR") == [".hidden.png", "notes.txt", "DICOMDIR"]
 
 
-def test_a_listing_is_a_sequence():
+def test_a_listing_is_a_sequence(touch):
     touch("d/1.png", "d/2.png", "d/3.png")
     listing = list_inputs(["d"])
     assert len(listing) == 3
@@ -106,7 +83,7 @@ def test_a_listing_is_a_sequence():
         (["d/.h.png", "d", "d/.h.png"], ["d/.h.png", "d/1.png", "d/sub/2.png"], 1),
     ],
 )
-def test_the_same_file_reached_twice_is_listed_once_and_said(typed, expected, twice):
+def test_the_same_file_reached_twice_is_listed_once_and_said(typed, expected, twice, touch):
     touch("d/1.png", "d/sub/2.png", "d/notes.txt", "d/.h.png")
     listing = list_inputs(typed)
     assert [item.name for item in listing] == expected
@@ -114,12 +91,12 @@ def test_the_same_file_reached_twice_is_listed_once_and_said(typed, expected, tw
     assert (f"listed once: {twice} images" in " ".join(listing.notes())) == bool(twice)
 
 
-def test_the_same_file_by_relative_and_absolute_path():
+def test_the_same_file_by_relative_and_absolute_path(touch, names):
     touch("d/1.png")
     assert names("d/1.png", os.path.abspath("d"), os.path.abspath("d/1.png")) == ["d/1.png"]
 
 
-def test_a_file_with_glob_characters_in_its_name_is_that_file():
+def test_a_file_with_glob_characters_in_its_name_is_that_file(touch, names):
     touch("scan[1].png", "scan1.png")
     assert names("scan[1].png") == ["scan[1].png"]
 
@@ -140,7 +117,7 @@ def test_a_file_with_glob_characters_in_its_name_is_that_file():
         (["ok.png", "missing.png"], "missing.png"),
     ],
 )
-def test_what_cannot_be_listed_is_one_sentence_with_the_cure(typed, message):
+def test_what_cannot_be_listed_is_one_sentence_with_the_cure(typed, message, touch):
     os.makedirs("empty/deeper")
     touch("side/a.txt", "side/.b.png", "ok.png")
     os.symlink("nowhere", "dangling")
@@ -148,7 +125,7 @@ def test_what_cannot_be_listed_is_one_sentence_with_the_cure(typed, message):
         list_inputs(typed)
 
 
-def test_an_input_named_like_a_frame_of_another_is_refused():
+def test_an_input_named_like_a_frame_of_another_is_refused(touch, names):
     touch("d/scan.dcm", "d/scan.dcm#3", "d/x#7", "d/#1")
     with pytest.raises(InputError, match=r"d/scan\.dcm#3 is named like a frame of d/scan\.dcm"):
         list_inputs(["d"])
@@ -156,7 +133,7 @@ def test_an_input_named_like_a_frame_of_another_is_refused():
     assert "d/scan.dcm#3" in names("d")
 
 
-def test_bytes_that_are_no_utf8_are_written_so_that_they_can_be():
+def test_bytes_that_are_no_utf8_are_written_so_that_they_can_be(touch, png):
     touch("d/1.png")
     with open(b"d/\xff.png", "wb") as file:
         file.write(png())

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from radiodino.runtime import InputError, Model, ModelFileError, UnreadableImageError
+from radiodino.runtime import DecodingNotice, InputError, Model, ModelFileError, UnreadableImageError, Window
 from radiodino.runtime.model_file import read_model_file, seal
 
 
@@ -23,7 +24,7 @@ def test_info_is_the_files_document_and_how_it_runs(model, toy_fp32):
     assert model.info.variant == "toy"
     assert model.info.precision == model.info.compute == "fp32"
     assert model.info.backend == model.backend.name
-    assert model.sha256 == read_model_file(toy_fp32).sha256
+    assert model.info.file_sha256 == read_model_file(toy_fp32).sha256
 
 
 def test_run_gives_every_output_in_float32(model):
@@ -87,8 +88,25 @@ def test_embed_takes_dicom_datasets(model):
     pydicom = pytest.importorskip("pydicom")
     path = data.get_testdata_file("CT_small.dcm", download=False)
     dataset = pydicom.dcmread(path)
-    assert np.array_equal(model.embed(dataset), model.embed(path))
-    assert model.embed([dataset]).shape == (1, 48)
+    window = Window(40, 400)
+    assert np.array_equal(model.embed(dataset, window=window), model.embed(path, window=window))
+    assert model.embed([dataset], window=window).shape == (1, 48)
+
+
+def test_what_was_decided_in_decoding_is_said(model):
+    data = pytest.importorskip("pydicom.data")
+    path = data.get_testdata_file("CT_small.dcm", download=False)
+    with pytest.warns(DecodingNotice, match=r"CT_small\.dcm: it states no window"):
+        model.embed(path)
+    with pytest.warns(DecodingNotice, match="it states no window"):
+        list(model.embed(iter([path])))
+
+
+def test_threads_may_share_a_model(model, images):
+    expected = model.embed(images)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: model.embed(images), range(8)):
+            assert np.array_equal(found, expected)
 
 
 def test_an_iterator_gives_a_generator(model, images):
@@ -165,7 +183,7 @@ def test_fp16_agrees_with_fp32(toy_fp16, toy_fp32, images):
 
 def test_provenance_names_file_weights_and_arithmetic(model):
     found = model.provenance()
-    assert found["model_sha256"] == model.sha256
+    assert found["model_sha256"] == model.info.file_sha256
     assert found["compute"] == "fp32"
     assert found["weights"]["kind"] == "random"
     assert "not for diagnosis" in found["intended_use"]

@@ -138,8 +138,8 @@ def test_faint(mode, value, expected):
         ((4, 5, 1), 1, "L", (5, 4)),
         ((4, 5, 3), 1, "RGB", (5, 4)),
         ((2, 4, 5), 2, "L", (5, 4)),
-        ((3, 4, 5), 3, "L", (5, 4)),
-        ((1, 4, 2), 1, "L", (2, 4)),
+        ((5, 4, 5), 5, "L", (5, 4)),
+        ((2, 4, 9), 2, "L", (9, 4)),
         ((2, 4, 5, 1), 2, "L", (5, 4)),
         ((2, 4, 5, 3), 2, "RGB", (5, 4)),
         ((1, 1), 1, "L", (1, 1)),
@@ -207,3 +207,12 @@ def test_scaling_is_exact(bits, data):
     values = data.draw(st.lists(st.integers(0, maximum), min_size=1, max_size=20))
     expected = [round(Fraction(value * 255, maximum)) for value in [*values, maximum]]
     assert scale_to_8bit(np.array([*values, maximum], np.uint32), maximum).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [((9, 8, 4), "alpha"), ((9, 8, 2), "alpha"), ((3, 9, 8), "channel-first"), ((1, 9, 8), "channel-first")],
+)
+def test_arrays_that_may_mean_two_things_are_refused(shape, reason):
+    with pytest.raises(InputError, match=reason):
+        array_images(np.zeros(shape, np.uint8))

@@ -68,6 +68,12 @@ def test_other_settings_are_obeyed():
     assert np.array_equal(result, np.ones((3, 8, 6), np.float32))
 
 
+@pytest.mark.parametrize("changed", [{"std": (0.0, 1.0, 1.0)}, {"resize": (0, 5)}])
+def test_impossible_settings_are_refused(changed):
+    with pytest.raises(ModelFileError, match="cannot be"):
+        Preprocessor(Preprocessing(**changed))
+
+
 @pytest.mark.parametrize("changed", [{"mode": "L"}, {"interpolation": "area"}])
 def test_unknown_settings_are_refused(changed):
     with pytest.raises(ModelFileError, match="upgrade radiodino"):

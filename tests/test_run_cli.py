@@ -108,6 +108,28 @@ def test_corrupt_models_are_refused(refused, folder, toy_fp32, tmp_path, content
     assert sentence in refused(main, "embed", folder, "--model", broken, "-o", tmp_path / "out.csv")
 
 
+def test_usage_errors_are_one_sentence_too(refused, folder, toy_fp32):
+    for arguments in (
+        ["embed", folder],
+        ["embed", "--no-such-option"],
+        ["nonsense"],
+        ["embed", folder, "--threads", "x"],
+    ):
+        assert refused(main, *arguments).endswith("see --help")
+
+
+def test_an_interrupt_is_said(command, folder, toy_fp32, tmp_path, monkeypatch):
+    from radiodino.runtime.embed import run
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "list_inputs", interrupted)
+    ended = command(main, "embed", folder, "--model", toy_fp32, "-o", tmp_path / "out.csv")
+    assert ended.status == 130
+    assert "error: interrupted" in ended.err
+
+
 def test_info_prints_the_document(command, refused, toy_fp32, tmp_path):
     found = json.loads(command(main, "info", toy_fp32).out)
     assert found["sha256"] == read_model_file(toy_fp32).sha256

@@ -22,7 +22,13 @@ def test_dimensions_fit_together(variant):
 
 @pytest.mark.parametrize(
     ("name", "size", "nearest"),
-    [("tiny", 225, "224 or 240"), ("dinov2-small", 225, "224 or 238"), ("tiny", 9, "use 16")],
+    [
+        ("tiny", 225, "224 or 240"),
+        ("dinov2-small", 225, "224 or 238"),
+        ("tiny", 9, "use 16"),
+        ("tiny", -16, "use 16"),
+        ("tiny", 0, "use 16"),
+    ],
 )
 def test_other_sizes_name_the_nearest(name, size, nearest):
     with pytest.raises(InputError, match=nearest):

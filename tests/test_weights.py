@@ -18,8 +18,8 @@ pytest.importorskip("timm")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
 from radiodino.train.backbone import build_backbone  # noqa: E402
-from radiodino.train.checkpoint import backbone_state  # noqa: E402
-from radiodino.train.weights import WeightsSource, load_weights, sharpen_attention  # noqa: E402
+from radiodino.train.weights.backbone_state import backbone_state  # noqa: E402
+from radiodino.train.weights.load import WeightsSource, load_weights, sharpen_attention  # noqa: E402
 
 TOY = Variant("toy", "toy", 48, 2, 3, 16, 0.1, False, "timm", None, None)
 TOY_V2 = Variant("toy-v2", "toy", 48, 2, 3, 14, 0.1, True, "dino", None, None)
@@ -36,7 +36,7 @@ def _no_network(monkeypatch, tmp_path):
     """A home of its own, and a hub and a drive where nobody listens."""
     monkeypatch.setenv("RADIODINO_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr("radiodino.train.fetch.DRIVE", "http://127.0.0.1:9")
+    monkeypatch.setattr("radiodino.train.published.fetch.DRIVE", "http://127.0.0.1:9")
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
 
@@ -206,7 +206,9 @@ def test_messages_name_the_file(tmp_path):
 
 @pytest.mark.parametrize("weights", ["absent.pth", "Published", "hf_hub:Snarcy/RadioDino-s16"])
 def test_a_path_that_is_not_there(weights):
-    with pytest.raises(WeightsError, match=f"there is no file or folder {weights}: give the path of a checkpoint"):
+    with pytest.raises(
+        WeightsError, match=f"there is no file or folder {weights}: give published, random, or the path"
+    ):
         load_weights(TOY, weights)
 
 
@@ -278,7 +280,7 @@ def test_the_network_is_asked_before_torch_is_imported():
         "import sys\n"
         "from radiodino.runtime.errors import WeightsError\n"
         "from radiodino.runtime.variants import VARIANTS\n"
-        "from radiodino.train.weights import load_weights\n"
+        "from radiodino.train.weights.load import load_weights\n"
         "try:\n    load_weights(VARIANTS['small'], 'published')\n"
         "except WeightsError as error:\n    print('unreachable' if 'cannot be reached' in str(error) else error)\n"
         "print('torch' in sys.modules)"
@@ -289,7 +291,7 @@ def test_the_network_is_asked_before_torch_is_imported():
 
 @pytest.mark.parametrize("name", ["tiny-sp", "dinov2-small"])
 def test_what_is_not_published_is_said_at_once(name, monkeypatch):
-    monkeypatch.setattr("radiodino.train.fetch.unreachable", lambda *_: pytest.fail("asked the network"))
+    monkeypatch.setattr("radiodino.train.published.fetch.unreachable", lambda *_: pytest.fail("asked the network"))
     with pytest.raises(WeightsError) as caught:
         load_weights(VARIANTS[name], "published")
     assert str(caught.value) == (

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..atomic import atomic_path
 from ..errors import OutputError
 
 _FORMAT = "radiodino.journal/1"
@@ -17,18 +17,17 @@ def write_fingerprint(path: Path, fingerprint: Mapping[str, Any]) -> None:
     """Write `fingerprint`, JSON-able, to `path`; the file appears whole or not at all.
 
     Raises:
-        OSError: it cannot be written.
+        OutputError: it cannot be written.
     """
-    temporary = path.with_name(f"{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump({"format": _FORMAT, "fingerprint": fingerprint}, file, indent=1, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    document = {"format": _FORMAT, "fingerprint": fingerprint}
+    with atomic_path(path, overwrite=True) as temporary:
+        temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def refuse_other_fingerprint(path: Path, wanted: Mapping[str, Any]) -> None:
     """Say what in the fingerprint at `path` differs from `wanted`, which is as JSON gives it back.
+
+    What stands under ``inputs`` is of the images; all the rest are settings.
 
     Raises:
         OutputError: something differs, or the file is damaged.
@@ -40,11 +39,12 @@ def refuse_other_fingerprint(path: Path, wanted: Mapping[str, Any]) -> None:
         found = None
     if not isinstance(found, dict):
         raise OutputError(f"{path} is damaged or of another version: begin again with --force")
-    differences = "; ".join(_differences(found, wanted))
+    differences = list(_differences(found, wanted))
+    changed = {"inputs" if what.startswith("inputs") else "settings" for what in differences}
     if differences:
         raise OutputError(
-            f"{path.parent} holds an unfinished run with other settings ({differences}): "
-            "resume with the same settings, or begin again with --force"
+            f"{path.parent} holds an unfinished run, and the {' and '.join(sorted(changed))} changed since it began "
+            f"({'; '.join(differences)}): resume with the same, or begin again with --force"
         )
 
 

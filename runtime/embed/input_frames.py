@@ -64,7 +64,11 @@ class FrameReader:
             raise UnreadableImageError("it holds no image")
 
     def prepare(self, item: Item) -> Prepared:
-        """Read an input whole, unless it has so many frames that they would fill the memory."""
+        """Read an input whole, unless it has so many frames that they would fill the memory.
+
+        Of an input with more than `SHORT` frames, the first `SHORT` + 1 are decoded and preprocessed here only to find
+        that out; they are dropped, and `frames` decodes them a second time when they are needed.
+        """
         try:
             with closing(self.frames(item)) as frames:
                 first = tuple(islice(frames, SHORT + 1))

@@ -11,12 +11,13 @@ An input that cannot be read in full contributes no row: of a file whose tenth f
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
 from importlib import metadata
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from time import perf_counter
 
@@ -30,8 +31,9 @@ from .input_frames import FrameReader
 from .journal import Journal, refuse_partial
 from .journal_filler import JournalFiller, Progress
 from .results import Results
-from .summary import RunSummary, most_frequent
+from .summary import RunSummary
 from .tables import refuse_output, write_table
+from .tally import Tally
 
 _DECODERS = ("pillow", "pydicom", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg")
 
@@ -69,7 +71,8 @@ def embed_run(
         InputError: a wrong argument, an input that cannot be listed, or none of the images can be read (then no output
             is written).
         MissingExtraError: ``.parquet`` is wanted and pyarrow is not installed.
-        OutputError: the output exists, an unfinished run is in the way or differs, or the disk is full.
+        OutputError: the output exists, an unfinished run is in the way or differs in its settings or inputs (names,
+            labels, or the size or time of change of a file), or the disk is full.
         UnreadableImageError: with `strict`, the first image that cannot be read.
         KeyboardInterrupt: on an interrupt, with a text that says how to go on.
 
@@ -87,7 +90,7 @@ def embed_run(
     options = {"batch_size": batch_size, "window": asdict(window) if window else None, "frame": frame}
     decoders = {name: metadata.version(name) for name in _DECODERS}
     provenance = {**model.provenance(), "options": options, "decoders": decoders}
-    fingerprint = {**provenance, "inputs": {"count": len(listing), "names_sha256": _digest(listing)}}
+    fingerprint = {**provenance, "inputs": _inputs_fingerprint(listing)}
     with Journal.open(target, fingerprint, model.info.embedding_size, resume=resume, force=force) as journal:
         with _kept(journal, len(listing)):
             if journal.finished < len(listing):
@@ -105,17 +108,18 @@ def embed_run(
                 progress=progress,
             )
             filler.fill(listing)
-            reasons, notices = _count(journal.entries())
+            results = Results(journal.embeddings(), journal.entries, provenance)
+            errors, notices = Tally.of(results.errors()), Tally.of(results.notices())
             if not journal.rows:
                 journal.remove()
-                raise InputError(f"none of the {len(listing)} images can be read: {'; '.join(most_frequent(reasons))}")
-            files = write_table(target, Results(journal.embeddings(), journal.entries, provenance), force=force)
+                raise InputError(f"none of the {len(listing)} images can be read: {'; '.join(errors.first_lines())}")
+            files = write_table(target, results, force=force)
         journal.remove()
     return RunSummary(
         files=tuple(files),
         inputs=journal.finished,
         rows=journal.rows,
-        reasons=reasons,
+        errors=errors,
         notices=notices,
         notes=tuple(listing.notes()),
         resumed=resumed,
@@ -163,20 +167,26 @@ def _refuse_unreadable(entries: Iterable[Entry]) -> None:
             raise UnreadableImageError(entry.reason, entry.name)
 
 
-def _digest(listing: Listing) -> str:
-    """Of all names and labels in their order."""
+def _inputs_fingerprint(listing: Listing) -> dict[str, int | str]:
+    """What a run that goes on must find again: the names, labels and order, and each file as it was."""
+    return {
+        "count": len(listing),
+        "names_sha256": _digest(text for item in listing for text in (item.name, item.label)),
+        "sizes_and_times_sha256": _digest(_size_and_time(file) for file, _ in groupby(listing, attrgetter("file"))),
+    }
+
+
+def _digest(texts: Iterable[str]) -> str:
     digest = sha256()
-    for item in listing:
-        digest.update(f"{item.name}\0{item.label}\0".encode())
+    for text in texts:
+        digest.update(f"{text}\0".encode())
     return digest.hexdigest()
 
 
-def _count(entries: Iterable[Entry]) -> tuple[dict[str, int], dict[str, int]]:
-    """How often each reason and each notice occurs, the most frequent first."""
-    reasons: Counter[str] = Counter()
-    notices: Counter[str] = Counter()
-    for entry in entries:
-        if entry.reason is not None:
-            reasons[entry.reason] += 1
-        notices.update(notice for _, notice in entry.notices)
-    return dict(reasons.most_common()), dict(notices.most_common())
+def _size_and_time(file: str) -> str:
+    """What differs where `file` was replaced; an archive's covers its members."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return "unreadable"
+    return f"{found.st_size} {found.st_mtime_ns}"

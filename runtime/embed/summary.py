@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
+
+from .tables import errors_path, notices_path
+from .tally import Tally
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,10 @@ class RunSummary:
     """Inputs that were listed."""
     rows: int
     """Rows of the table: one for each image, or for each frame of an image with several."""
-    reasons: Mapping[str, int]
-    """How many inputs could not be read for each reason, the most frequent first; they are in ``OUT.errors.csv``."""
-    notices: Mapping[str, int]
-    """How many rows have each notice, the most frequent first; they are in ``OUT.notices.csv``."""
+    errors: Tally
+    """The inputs that could not be read, with the reasons; all of them are in ``OUT.errors.csv``."""
+    notices: Tally
+    """The rows that have a notice; all of them are in ``OUT.notices.csv``."""
     notes: tuple[str, ...]
     """What was left out when the inputs were listed, a sentence each."""
     resumed: int
@@ -38,7 +39,7 @@ class RunSummary:
     @property
     def unreadable(self) -> int:
         """Inputs that could not be read."""
-        return sum(self.reasons.values())
+        return self.errors.total
 
     @property
     def images(self) -> int:
@@ -58,12 +59,7 @@ class RunSummary:
             f"{self.inference_share:.0%} inference, {self.waiting_share:.0%} waiting for images"
         )
         lines += [f"note     {note}" for note in self.notes]
-        lines += [f"notice   {notice}" for notice in most_frequent(self.notices)]
-        lines += [f"ERROR    {reason}" for reason in most_frequent(self.reasons)]
+        table = self.files[0]
+        lines += [f"notice   {line}" for line in self.notices.kind_lines(f" in {notices_path(table)}")]
+        lines += [f"ERROR    {line}" for line in self.errors.first_lines(f" in {errors_path(table)}")]
         return lines
-
-
-def most_frequent(counts: Mapping[str, int]) -> list[str]:
-    """The first five of `counts`, which are in order, as text, and how many kinds there are beside them."""
-    shown = [f"{count} × {what}" for what, count in islice(counts.items(), 5)]
-    return [*shown, f"and {len(counts) - 5} more kinds"] if len(counts) > 5 else shown

@@ -15,7 +15,6 @@ the other formats hold every text as it is.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -96,14 +95,12 @@ def write_table(output: Path, results: Results, *, force: bool) -> list[Path]:
     }
     with atomic_path(output, overwrite=force) as temporary:
         _WRITERS[output.suffix.lower()](temporary, results)
-        _sync(temporary)
         for path, write in beside.items():
             if write is None:
                 path.unlink(missing_ok=True)
             else:
                 with atomic_path(path, overwrite=True) as temporary_beside:
                     write(temporary_beside)
-                    _sync(temporary_beside)
     return [output, *(path for path, write in beside.items() if write is not None)]
 
 
@@ -116,9 +113,3 @@ def _text_writer(column: str, rows: Callable[[], Iterator[tuple[str, str]]]) -> 
 
 def _write_info(path: Path, results: Results) -> None:
     path.write_text(results.provenance_json(indent=2) + "\n", encoding="utf-8")
-
-
-def _sync(path: Path) -> None:
-    """Onto the disk, before the file takes its name: a power cut must not leave a name without its content."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

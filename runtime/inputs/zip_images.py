@@ -14,7 +14,7 @@ from .archive import open_archive, said
 from .item import Item, printable
 from .left_out import TWICE, LeftOut, why_file_left_out, why_folder_left_out
 
-MEMBER_LIMIT = 1 << 30
+MEMBER_LIMIT = 256 << 20
 """Bytes that one member of a zip archive may unpack to, against archives made to fill the memory."""
 
 
@@ -65,8 +65,8 @@ class ZipMember:
         """The unpacked bytes.
 
         Raises:
-            UnreadableImageError: it is encrypted, too large, damaged, packed in another way than stored or deflated,
-                or the archive is gone.
+            UnreadableImageError: it is encrypted, too large for `MEMBER_LIMIT` or for the memory, damaged, packed in
+                another way than stored or deflated, or the archive is gone.
         """
         if self.encrypted:
             raise UnreadableImageError("it is encrypted: unpack the archive with its password")
@@ -83,6 +83,8 @@ class ZipMember:
                 data = unpack(archive.read(self.packed), self.size)
         except (OSError, ValueError, struct.error, zlib.error) as error:
             raise UnreadableImageError(f"the archive is damaged or gone ({said(error)})") from error
+        except MemoryError:
+            raise UnreadableImageError("there is too little memory to unpack it: unpack the archive") from None
         if signature != b"PK\x03\x04" or len(data) != self.size or zlib.crc32(data) != self.crc:
             raise UnreadableImageError("it does not fit its checksum in the archive: it is damaged")
         return data

@@ -5,7 +5,8 @@ Run from the repository's root:  python tests/data/make_toy.py
 
 from pathlib import Path
 
-from radiodino.export.pipeline import ExportSettings, export_model
+from radiodino.export.pipeline import export_model
+from radiodino.export.settings import ExportSettings
 from radiodino.runtime.variants import Variant
 
 TOY = Variant("toy", "toy", 48, 2, 3, 16, 0.1, False, "timm", None, None)
