@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from radiodino.runtime.errors import MissingExtraError
+from radiodino.runtime.errors import InputError
+from radiodino.runtime.extras import require
 from radiodino.runtime.variants import Variant
 
 if TYPE_CHECKING:
@@ -14,22 +14,9 @@ if TYPE_CHECKING:
 _LAYER_SCALE = 1e-5  # where DINOv2's LayerScale starts; loaded weights replace it
 
 
-def require(*modules: str) -> None:
-    """See that `modules` can be imported, before the import statements that need them.
-
-    Raises:
-        MissingExtraError: where one is not installed.
-    """
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name != module:  # installed, but something that it needs is not: not ours to explain
-                raise
-            raise MissingExtraError(module, "export") from error
-
-
-def build_backbone(variant: Variant, image_size: int = 224) -> nn.Module:
+def build_backbone(
+    variant: Variant, image_size: int = 224, *, drop_path: float = 0.0, drop_path_uniform: bool = False
+) -> nn.Module:
     """The architecture of `variant` in timm, with timm's random initial weights, in evaluation mode.
 
     LayerNorm has eps 1e-6, the query-key-value projection a bias, GELU is exact, there is no classifier, and the
@@ -40,17 +27,23 @@ def build_backbone(variant: Variant, image_size: int = 224) -> nn.Module:
         variant: what to build.
         image_size: side of the square input in pixels, a multiple of the variant's patch; the position table has one
             entry for each of its patches and one for the CLS token.
+        drop_path: stochastic depth: with what probability a residual branch of the last block is left out for an
+            image in training mode; it rises linearly from 0 in the first block (DINO). It adds no weights and leaves
+            the initial ones as they are.
+        drop_path_uniform: whether `drop_path` holds in every block instead (DINOv2).
 
     Returns:
         A module from images (N, 3, image_size, image_size), float32, normalised, to embeddings
         (N, embedding_size), float32. It refuses any other image size.
 
     Raises:
-        InputError: where the size is not a multiple of the patch.
+        InputError: where the size is not a multiple of the patch, or `drop_path` is no probability below 1.
         MissingExtraError: where torch or timm is not installed.
     """
     variant.grid(image_size)
-    require("torch", "timm")
+    if not 0 <= drop_path < 1:
+        raise InputError(f"drop_path must be at least 0 and below 1, found {drop_path:g}: use 0.1 as DINO does")
+    require("export", "torch", "timm")
     import timm
 
     # One named architecture serves for all: the timm models of the family differ in these numbers only.
@@ -65,7 +58,11 @@ def build_backbone(variant: Variant, image_size: int = 224) -> nn.Module:
         depth=variant.depth,
         num_heads=variant.heads,
         init_values=_LAYER_SCALE if variant.layer_scale else None,
+        drop_path_rate=drop_path,
     )
+    if drop_path and drop_path_uniform:
+        for block in cast(Any, model).blocks:
+            block.drop_path1, block.drop_path2 = timm.layers.DropPath(drop_path), timm.layers.DropPath(drop_path)
     return model.eval()
 
 

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from radiodino.runtime.errors import InputError, WeightsError
-
-from .backbone import require
+from radiodino.runtime.extras import require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,7 +53,7 @@ def resize_position_table(table: Tensor, grid: int, method: str) -> Tensor:
 
 
 def _timm(table: Tensor, source: int, grid: int) -> Tensor:
-    require("timm")
+    require("export", "timm")
     from timm.layers.pos_embed import resample_abs_pos_embed
 
     resized: Tensor = resample_abs_pos_embed(table, new_size=[grid, grid], old_size=[source, source])

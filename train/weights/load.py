@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from radiodino.runtime.errors import InputError
+from radiodino.runtime.extras import require
 from radiodino.runtime.variants import Variant
 
-from .backbone import build_backbone, require
-from .checkpoint import backbone_state, find_checkpoint, read_checkpoint
-from .fetch import file_sha256, published_copy
+from ..backbone import build_backbone
+from ..published.fetch import published_copy
+from .backbone_state import backbone_state
+from .read_checkpoint import find_checkpoint, read_checkpoint
+from .sha256 import file_sha256, values_sha256
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 _TRAINED_SIZE = 224  # px, of the family's global crops
 
@@ -68,6 +70,7 @@ def load_weights(
             weights.
         OutputError: where fetched weights cannot be stored.
         MissingExtraError: where torch, timm, safetensors or huggingface_hub is needed and not installed.
+        MemoryError: where a checkpoint is larger than the memory that is free.
     """
     variant.grid(image_size)  # refuse early
     if not weights:  # an empty path would mean the current folder
@@ -76,7 +79,7 @@ def load_weights(
         raise InputError(f"there is no key '{checkpoint_key}' in random weights: leave the key out")
     # Before torch is imported, which takes seconds: what cannot be reached shall be said soon.
     located = None if weights == "random" else _located(variant, weights)
-    require("torch", "timm")
+    require("export", "torch", "timm")
     import torch
 
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
@@ -85,7 +88,7 @@ def load_weights(
             drawn = build_backbone(variant, _TRAINED_SIZE).state_dict()
             state, notes = backbone_state(drawn, variant, image_size=image_size, source="random weights")
             detail = "; ".join(["as timm initialises them", *notes.split("; ")[1:]])
-            source = WeightsSource("random", f"random, seed {seed}", _values_sha256(drawn), None, detail)
+            source = WeightsSource("random", f"random, seed {seed}", values_sha256(drawn), None, detail)
         else:
             file, source = located
             state, detail = backbone_state(
@@ -127,13 +130,6 @@ def _located(variant: Variant, weights: str) -> tuple[Path, WeightsSource]:
     """The file to read, fetched where need be, and its source, whose detail is known once it is read."""
     if weights == "published":
         copy = published_copy(variant)
-        return copy.path(variant), WeightsSource("published", copy.source, copy.sha256, copy.licence, "")
+        return copy.path, WeightsSource("published", copy.source, copy.sha256, copy.licence, "")
     file = find_checkpoint(Path(weights))
     return file, WeightsSource("file", file.name, file_sha256(file), None, "")
-
-
-def _values_sha256(state: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        digest.update(state[name].detach().numpy().astype("<f4").tobytes())
-    return digest.hexdigest()
