@@ -23,6 +23,7 @@ from typing import Annotated, Any
 import typer
 
 from radiodino.runtime import console as ending
+from radiodino.runtime.extras import require
 from radiodino.runtime.variants import get_variant
 
 _RUNTIME = """
@@ -76,13 +77,14 @@ def main(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the raw samples as JSON.")] = None,
 ) -> None:
     """Measure the cold start of tiny (random weights) with each engine beside torch and timm."""
+    require("dev", "torch", "timm", "torchvision", "onnx", "safetensors", "openvino", "onnxruntime")
     import numpy as np
     import safetensors.torch
     from PIL import Image
 
-    from radiodino.export.pipeline import ExportSettings, export_model
-    from radiodino.export.verify import cosines
-    from radiodino.train.weights import load_weights
+    from radiodino.export.pipeline import export_model
+    from radiodino.export.settings import ExportSettings
+    from radiodino.train.weights.load import load_weights
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["RADIODINO_HOME"] = f"{folder}/home"
@@ -108,7 +110,7 @@ def main(
                 found = _run(code + _END, arguments)
                 if number:
                     samples[name].append(found)
-    _print(samples, cosines)
+    _print(samples)
     if output:
         output.write_text(json.dumps(samples))
 
@@ -122,9 +124,11 @@ def _run(code: str, arguments: list[str]) -> dict[str, object]:
     return result
 
 
-def _print(samples: dict[str, list[dict[str, object]]], cosines: object) -> None:
+def _print(samples: dict[str, list[dict[str, object]]]) -> None:
     import numpy as np
     from rich.table import Table
+
+    from radiodino.export.verify import cosines
 
     from .print_table import print_table
 
@@ -146,7 +150,7 @@ def _print(samples: dict[str, list[dict[str, object]]], cosines: object) -> None
             f"{median(reference, 'total') / median(name, 'total'):.1f}",
             f"{median(name, 'peak_mib'):.0f}",
             f"{median(reference, 'peak_mib') / median(name, 'peak_mib'):.1f}",
-            f"{cosines(found, wanted)[0]:.6f}",  # type: ignore[operator]
+            f"{cosines(found, wanted)[0]:.6f}",
         )
     print_table(table)
 

@@ -7,9 +7,10 @@ Sums the files of each distribution and of all that it requires, as installed in
 
 from __future__ import annotations
 
-import re
 from importlib import metadata
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from rich.table import Table
 
 from .print_table import print_table
@@ -23,38 +24,22 @@ _SETS = {
 
 
 def closure(names: list[str]) -> dict[str, metadata.Distribution]:
-    """The installed distributions `names` and everything they require without extras, by normalised name."""
+    """The installed distributions `names` and everything they require, by normalised name."""
     found: dict[str, metadata.Distribution] = {}
-    waiting = list(names)
+    seen: set[tuple[str, frozenset[str]]] = set()
+    waiting = [Requirement(name) for name in names]
     while waiting:
-        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
-        if name in found:
+        wanted = waiting.pop()
+        name, extras = canonicalize_name(wanted.name), frozenset(wanted.extras)
+        if (name, extras) in seen:
             continue
-        try:
-            found[name] = metadata.distribution(name)
-        except metadata.PackageNotFoundError:
-            continue  # required on another platform or Python only
-        waiting += [re.split(r"[ ;<>=!~\[(]", text, maxsplit=1)[0] for text in _needed(found[name])]
+        seen.add((name, extras))
+        found[name] = metadata.distribution(name)
+        for text in found[name].requires or []:
+            needed = Requirement(text)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in (extras or {""})):
+                waiting.append(needed)
     return found
-
-
-def _needed(distribution: metadata.Distribution) -> list[str]:
-    texts = distribution.requires or []
-    needed = [text for text in texts if "extra ==" not in text]
-    # torch brings its CUDA libraries through an extra of one of its requirements.
-    extras = {match for text in needed for match in re.findall(r"^([\w.-]+)\[", text)}
-    for name in extras:
-        for text in _requires(name):
-            if "extra ==" in text:
-                needed.append(text)
-    return needed
-
-
-def _requires(name: str) -> list[str]:
-    try:
-        return metadata.requires(name) or []
-    except metadata.PackageNotFoundError:
-        return []
 
 
 def size(distribution: metadata.Distribution) -> int:

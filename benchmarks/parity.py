@@ -22,6 +22,7 @@ from rich.table import Table
 
 from radiodino.runtime import console as ending
 from radiodino.runtime.errors import InputError
+from radiodino.runtime.extras import require
 from radiodino.runtime.variants import VARIANTS, get_variant
 
 from .print_table import print_table
@@ -37,14 +38,16 @@ def main(
     variants: Annotated[str, typer.Option(help="Comma-separated; by default all.")] = ",".join(VARIANTS),
 ) -> None:
     """Compare embeddings of exported files with the model card's snippet."""
+    require("dev", "torch", "timm", "torchvision", "onnx", "safetensors")
     import safetensors.torch
     import torch
     from torchvision import transforms
 
-    from radiodino.export.pipeline import ExportSettings, export_model
+    from radiodino.export.pipeline import export_model
+    from radiodino.export.settings import ExportSettings
     from radiodino.export.verify import cosines
     from radiodino.runtime import Model
-    from radiodino.train.weights import load_weights, sharpen_attention
+    from radiodino.train.weights.load import load_weights, sharpen_attention
 
     chosen = list(real_images(data, images))
     card = transforms.Compose(

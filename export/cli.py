@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.panel import Panel
-from rich.table import Table
+from rich.table import Column, Table
 
 from radiodino.runtime import console as ending
-from radiodino.runtime.errors import InputError, MissingExtraError
+from radiodino.runtime.errors import InputError
+from radiodino.runtime.extras import require
 from radiodino.runtime.variants import VARIANTS, get_variant
+from radiodino.train.published.fetch import published_copy
+
+from .settings import ExportSettings
 
 if TYPE_CHECKING:  # both import torch
     from .pipeline import Exported
@@ -21,7 +25,6 @@ if TYPE_CHECKING:  # both import torch
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
-    no_args_is_help=True,
     help="Export a Radio DINO checkpoint to one verified ONNX file that runs without PyTorch.",
 )
 out = Console(highlight=False)
@@ -63,9 +66,7 @@ def export(
         raise InputError(f"name the model to export with --variant: {', '.join(VARIANTS)} (see --list)")
     if fp32 and fp16:
         raise InputError("--fp32 and --fp16 exclude each other: choose one")
-    _need("torch", "timm", "onnx", "onnxscript")
-    from .pipeline import ExportSettings, export_model
-
+    require("export", "torch", "timm", "onnx", "onnxscript")
     settings = ExportSettings(
         variant=get_variant(variant),
         weights=weights,
@@ -77,8 +78,13 @@ def export(
         output=output,
         force=force,
     )
-    if weights == "random":
+    settings.check()
+    if weights == "published":  # before PyTorch is imported: without a network this is where it ends
+        published_copy(settings.variant)
+    elif weights == "random":
         _banner(variant)
+    from .pipeline import export_model
+
     with err.status("starting") as status:
         exported = export_model(settings, lambda step: status.update(f"{step} …"))
     _print_summary(exported)
@@ -89,13 +95,11 @@ def export(
 @app.command()
 def fetch(variant: Annotated[str, typer.Option(help=_VARIANT_HELP)]) -> None:
     """Download the published weights of a variant beforehand, for exports without internet."""
-    _need("torch", "timm")
-    from radiodino.train.fetch import published_copy
-
+    require("export", "torch", "timm")
     chosen = get_variant(variant)
     copy = published_copy(chosen)
     _print_lines(
-        file=copy.path(chosen),
+        file=copy.path,
         size=f"{copy.size / 1e6:.1f} MB ({copy.size:,} bytes)",
         sha256=copy.sha256,
         source=f"{copy.source}, {f'commit {copy.revision}, ' if copy.revision else ''}fetched {copy.date}",
@@ -112,26 +116,18 @@ def verify(
     ] = None,
 ) -> None:
     """Compare an exported file with its PyTorch original again."""
-    _need("torch", "timm", "onnx")
+    require("export", "torch", "timm", "onnx")
     from .verify_file import verify_file
 
     with err.status("verifying …"):
         comparisons = verify_file(file, weights)
     out.print(_parity_table(comparisons))
-    out.print(f"{file} agrees with its original")
+    out.print(f"{file} agrees with its original", markup=False)
 
 
 def main() -> None:
     """Entry point of ``radiodino-export``."""
     ending.run(app)
-
-
-def _need(*modules: str) -> None:
-    from importlib.util import find_spec
-
-    for module in modules:
-        if find_spec(module) is None:
-            raise MissingExtraError(module, "export")
 
 
 def _banner(variant: str | None) -> None:
@@ -172,7 +168,8 @@ def _parity_table(comparisons: list[Comparison]) -> Table:
 
 
 def _variant_table() -> Table:
-    table = Table("variant", "paper's name", "embedding", "depth", "heads", "patch", "parameters", "published weights")
+    names = ("variant", "paper's name", "embedding", "depth", "heads", "patch", "parameters", "published weights")
+    table = Table(*(Column(name, overflow="fold") for name in names))
     for variant in VARIANTS.values():
         table.add_row(
             variant.name, variant.paper_name, str(variant.embedding_size), str(variant.depth), str(variant.heads),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from radiodino.runtime.backends import open_backend, statuses
 from radiodino.runtime.backends.protocol import Backend, Job, Status
 from radiodino.runtime.errors import BackendError
+from radiodino.runtime.install_command import install_command
 
 CPU_BACKENDS = ("openvino", "onnxruntime")
 
@@ -25,7 +26,7 @@ def cpu_backends() -> list[Status]:
     found = [status for status in statuses() if status.name in CPU_BACKENDS and status.arithmetic]
     if not found:
         raise BackendError(
-            "an export is verified before it is written, and no engine is installed: run  pip install 'radiodino[cpu]'"
+            "an export is verified before it is written, and no engine is installed: run  " + install_command("cpu")
         )
     return found
 

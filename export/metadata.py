@@ -8,7 +8,8 @@ from importlib import metadata
 from radiodino.runtime.model_info import ModelInfo, Output, Preprocessing, Weights
 from radiodino.runtime.variants import Variant
 
-from .trace import OPSET, OUTPUTS, output_shapes
+from .settings import OUTPUTS
+from .trace import OPSET, output_shapes
 
 
 def describe(

@@ -11,13 +11,11 @@ import numpy as np
 import onnx
 from torch import nn
 
-from radiodino.runtime.atomic import atomic_path, refuse_existing
-from radiodino.runtime.errors import InputError
+from radiodino.runtime.atomic import atomic_path
 from radiodino.runtime.model_file import read_model_file, seal
 from radiodino.runtime.model_info import ModelInfo, Preprocessing, Weights
 from radiodino.runtime.preprocessing import Preprocessor
-from radiodino.runtime.variants import Variant
-from radiodino.train.weights import load_weights
+from radiodino.train.weights.load import load_weights
 
 from .cleanup import clean_up
 from .divergence import first_divergence, stages
@@ -26,32 +24,11 @@ from .half import to_half
 from .metadata import describe
 from .probe_images import BATCHES, probe_images
 from .ranges import largest_values, nodes_beyond_half
-from .trace import choose_outputs, trace
+from .settings import ExportSettings
+from .trace import trace
 from .verify import TOLERANCES, Comparison, reference_outputs, refuse_failed, report, verify
 
-PRECISIONS = ("fp32", "fp16")
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class ExportSettings:
-    """What to export, and how."""
-
-    variant: Variant
-    weights: str = "published"
-    """``published``, ``random``, or the path of a checkpoint."""
-    seed: int = 0
-    """For random weights."""
-    checkpoint_key: str | None = None
-    """``teacher`` or ``student`` of a training checkpoint; None takes the teacher where there is one."""
-    precision: str = "fp32"
-    image_size: int = 224
-    outputs: tuple[str, ...] = ()
-    """Beside ``embedding``: ``patch_tokens``, ``attention``."""
-    output: Path | None = None
-    """None: ``radiodino-<variant>-<precision>.onnx`` in the current folder."""
-    force: bool = False
-    """Whether an existing file may be replaced."""
 
 
 @dataclass(frozen=True)
@@ -77,28 +54,25 @@ def export_model(settings: ExportSettings, progress: Progress = lambda _step: No
 
     Raises:
         InputError: an image size that the patch does not divide, an unknown output or precision.
+        BackendError: no CPU engine is installed, so that nothing could be verified.
         WeightsError: the weights cannot be had or do not fit the variant.
         OutputError: the file exists already or cannot be written.
         VerificationError: the candidate differs from the original; nothing is written.
     """
-    variant, size = settings.variant, settings.image_size
-    target = settings.output or Path(default_name(settings))
-    refuse_existing(target, overwrite=settings.force)
-    if settings.precision not in PRECISIONS:
-        raise InputError(f"there is no precision '{settings.precision}': choose {' or '.join(PRECISIONS)}")
-    variant.grid(size)
-    outputs = choose_outputs(list(settings.outputs))
-    cpu_backends()
+    settings.check()
+    cpu_backends()  # refuse early where nothing could be verified
+    variant, size, outputs, target = settings.variant, settings.image_size, settings.output_names, settings.target
 
     progress("load weights")
     backbone, source = load_weights(
         variant, settings.weights, image_size=size, seed=settings.seed, checkpoint_key=settings.checkpoint_key
     )
+    batches = probe_batches(size)
+    references = reference_outputs(backbone, outputs, batches)
     progress("trace in fp32")
     model = trace(backbone, size, outputs)
     progress("clean up the graph")
     model = clean_up(model, stages(variant.depth))
-    batches = probe_batches(size)
     beyond: set[str] = set()
     if settings.precision == "fp16":
         progress("convert to fp16")
@@ -117,8 +91,10 @@ def export_model(settings: ExportSettings, progress: Progress = lambda _step: No
     with tempfile.TemporaryDirectory() as folder:
         candidate = Path(folder) / target.name
         candidate.write_bytes(seal(body, info.to_json()))
-        comparisons = verify(candidate, settings.precision, reference_outputs(backbone, outputs, batches), batches)
-    refuse_failed(comparisons, settings.precision, _diverges(comparisons, settings.precision, model, backbone, batches))
+        comparisons = verify(candidate, settings.precision, references, batches)
+    outcome = "was not written: export with --fp32 instead" if settings.precision == "fp16" else "was not written"
+    where = _diverges(comparisons, settings.precision, model, backbone, batches)
+    refuse_failed(comparisons, settings.precision, f"{where}; it {outcome}")
 
     progress("write")
     info = replace(info, verification=report(comparisons, batches))
@@ -127,11 +103,6 @@ def export_model(settings: ExportSettings, progress: Progress = lambda _step: No
         written = read_model_file(temporary)
         size_in_bytes = temporary.stat().st_size
     return Exported(target, written.sha256, size_in_bytes, info, comparisons, sorted(beyond))
-
-
-def default_name(settings: ExportSettings) -> str:
-    """The file name of an export whose user named none."""
-    return f"radiodino-{settings.variant.name}-{settings.precision}.onnx"
 
 
 def probe_batches(image_size: int) -> list[Batch]:

@@ -13,8 +13,6 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from radiodino.runtime.errors import InputError
-
 if TYPE_CHECKING:
     from radiodino.runtime.variants import Variant
 
@@ -29,7 +27,7 @@ class EmbeddingNetwork(nn.Module):
 
     Args:
         backbone: a timm VisionTransformer without a head.
-        outputs: of `OUTPUTS`, in order; the first is ``embedding``.
+        outputs: of `radiodino.export.settings.OUTPUTS`, in order; the first is ``embedding``.
     """
 
     def __init__(self, backbone: nn.Module, outputs: tuple[str, ...]) -> None:
@@ -46,13 +44,6 @@ class EmbeddingNetwork(nn.Module):
         return tuple(found[name] for name in self.outputs)
 
 
-OUTPUTS = {
-    "embedding": "normalised CLS token of the last block",
-    "patch_tokens": "normalised patch tokens of the last block, row by row from the top left",
-    "attention": "softmax attention of the CLS token to each patch, per head of the last block",
-}
-
-
 def output_shapes(variant: Variant, image_size: int) -> dict[str, tuple[int, ...]]:
     """The shape of each possible output; -1 is the batch."""
     patches = variant.grid(image_size) ** 2
@@ -61,18 +52,6 @@ def output_shapes(variant: Variant, image_size: int) -> dict[str, tuple[int, ...
         "patch_tokens": (-1, patches, variant.embedding_size),
         "attention": (-1, variant.heads, patches),
     }
-
-
-def choose_outputs(names: list[str]) -> tuple[str, ...]:
-    """``embedding`` and the optional outputs asked for, in the order of `OUTPUTS`.
-
-    Raises:
-        InputError: there is no such output.
-    """
-    for name in names:
-        if name not in OUTPUTS:
-            raise InputError(f"there is no output '{name}': choose of {', '.join(OUTPUTS)}")
-    return tuple(name for name in OUTPUTS if name == "embedding" or name in names)
 
 
 @contextlib.contextmanager
@@ -100,7 +79,7 @@ def trace(backbone: nn.Module, image_size: int, outputs: tuple[str, ...]) -> onn
     Args:
         backbone: timm VisionTransformer in eval mode, fp32.
         image_size: side in pixels.
-        outputs: see `choose_outputs`.
+        outputs: of `radiodino.export.settings.OUTPUTS`, the first ``embedding``.
 
     Returns:
         ONNX model, fp32 throughout, input ``image`` (batch, 3, S, S), weights inside.

@@ -8,7 +8,7 @@ from radiodino.runtime.errors import InputError, ModelFileError, WeightsError
 from radiodino.runtime.model_file import read_model_file
 from radiodino.runtime.model_info import ModelInfo, parse_model_info
 from radiodino.runtime.variants import get_variant
-from radiodino.train.weights import load_weights
+from radiodino.train.weights.load import load_weights
 
 from .pipeline import probe_batches
 from .verify import Comparison, reference_outputs, refuse_failed, verify
@@ -37,6 +37,11 @@ def verify_file(path: Path, weights: str | None = None) -> list[Comparison]:
         seed=info.weights.seed or 0,
         checkpoint_key=info.weights.checkpoint_key,
     )
+    if source.sha256 != info.weights.sha256 and source.kind == "random":
+        raise WeightsError(
+            f"the random weights of {path} cannot be drawn again with this torch and timm: it was made with torch "
+            f"{info.tools.get('torch')} and timm {info.tools.get('timm')}"
+        )
     if source.sha256 != info.weights.sha256:
         raise WeightsError(
             f"{path} was made from weights with SHA-256 {info.weights.sha256}, and these have {source.sha256}: "
@@ -45,7 +50,7 @@ def verify_file(path: Path, weights: str | None = None) -> list[Comparison]:
     batches = probe_batches(info.image_size)
     outputs = tuple(output.name for output in info.outputs)
     comparisons = verify(path, info.precision, reference_outputs(backbone, outputs, batches), batches)
-    refuse_failed(comparisons, info.precision, "export it again")
+    refuse_failed(comparisons, info.precision, "do not use it, and export it again")
     return comparisons
 
 
