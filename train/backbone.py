@@ -45,6 +45,7 @@ def build_backbone(
         raise InputError(f"drop_path must be at least 0 and below 1, found {drop_path:g}: use 0.1 as DINO does")
     require("export", "torch", "timm")
     import timm
+    from timm.layers.drop import DropPath
 
     # One named architecture serves for all: the timm models of the family differ in these numbers only.
     model: nn.Module = timm.create_model(
@@ -62,7 +63,7 @@ def build_backbone(
     )
     if drop_path and drop_path_uniform:
         for block in cast(Any, model).blocks:
-            block.drop_path1, block.drop_path2 = timm.layers.DropPath(drop_path), timm.layers.DropPath(drop_path)
+            block.drop_path1, block.drop_path2 = DropPath(drop_path), DropPath(drop_path)
     return model.eval()
 
 
