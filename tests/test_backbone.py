@@ -135,6 +135,44 @@ def test_other_sizes_change_the_position_table_alone():
     assert at_224 == at_448
 
 
+@pytest.mark.parametrize(("uniform", "rates"), [(False, [0.0, 0.15, 0.3]), (True, [0.3, 0.3, 0.3])])
+def test_stochastic_depth_has_the_rates_of_dino_or_dinov2(uniform, rates):
+    model = build_backbone(Variant("toy", "toy", 48, 3, 3, 16, 0.1, False, "timm", None, None), 64)
+    torch.manual_seed(3)
+    plain = build_backbone(TOY, 64)
+    torch.manual_seed(3)
+    built = build_backbone(TOY, 64, drop_path=0.3, drop_path_uniform=uniform)
+    assert all(torch.equal(value, built.state_dict()[name]) for name, value in plain.state_dict().items())
+    assert list(built.state_dict()) == list(plain.state_dict())
+    three = build_backbone(
+        Variant("toy", "toy", 48, 3, 3, 16, 0.1, False, "timm", None, None),
+        64,
+        drop_path=0.3,
+        drop_path_uniform=uniform,
+    )
+    for path in ("drop_path1", "drop_path2"):
+        found = [getattr(getattr(block, path), "drop_prob", 0.0) for block in three.blocks]
+        assert found == pytest.approx(rates)
+        assert not any(hasattr(getattr(block, path), "drop_prob") for block in model.blocks)
+
+
+def test_stochastic_depth_leaves_out_branches_of_whole_images_in_training_only():
+    model = scatter(build_backbone(TOY, 64, drop_path=0.5, drop_path_uniform=True))
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)).expand(200, -1, -1, -1)
+    with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+        assert torch.equal(model(images)[0], model(images)[-1])
+        model.train()
+        torch.manual_seed(2)
+        kinds = torch.unique((model(images) * 1000).round(), dim=0)
+    assert len(kinds) == 2**4  # two branches in each of two blocks, there or not
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])
+def test_refuses_a_rate_that_is_no_probability_below_1(rate):
+    with pytest.raises(InputError, match=r"drop_path must be at least 0 and below 1, found .*: use 0\.1 as"):
+        build_backbone(TOY, 64, drop_path=rate)
+
+
 @pytest.mark.parametrize("size", [0, -16, 56, 225])
 def test_refuses_a_size_that_is_no_multiple_of_the_patch(size):
     with pytest.raises(InputError, match=f"image size {size} is not a multiple of the patch"):

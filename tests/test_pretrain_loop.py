@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch")
+pytest.importorskip("timm")
+pytest.importorskip("lightning_fabric")
+pytest.importorskip("yaml")
+
+import torch
+
+from radiodino.runtime.errors import InputError, OutputError
+from radiodino.runtime.variants import VARIANTS
+from radiodino.train.pretrain.loop import pretrain
+from radiodino.train.pretrain.recipe import Recipe, preset, set_entries
+from radiodino.train.weights.load import load_weights
+
+SETTINGS = [
+    "epochs=3", "batch_size=8", "precision=32-true", "cache_size=40", "head.out_dim=64", "head.hidden_dim=32",
+    "head.bottleneck_dim=16", "crops.global_size=32", "crops.local_size=16", "crops.local_count=2",
+    "optimiser.warmup_epochs=1", "checkpoint_minutes=0",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    random = np.random.default_rng(0)
+    for index in range(18):
+        Image.fromarray(random.integers(0, 256, (50, 45), np.uint8)).save(folder / f"{index:02d}.png")
+    return folder
+
+
+def recipe(*settings: str) -> Recipe:
+    return set_entries(preset("dino", "tiny"), [*SETTINGS, *settings])
+
+
+def train(data, out, *settings, **options):
+    return pretrain(recipe(*settings), [str(data)], out, accelerator="cpu", cache=data.parent / "cache", **options)
+
+
+def state(out):
+    return torch.load(out / "checkpoint.pth", weights_only=True)
+
+
+def differences(a, b, part):
+    assert a[part].keys() == b[part].keys()
+    return {name: (a[part][name] - b[part][name]).abs().max().item() for name in a[part]}
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    """An uninterrupted run of 6 steps."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    done = train(data, out)
+    assert done.steps == 6
+    return out
+
+
+def test_a_run_learns_and_says_how(whole):
+    with (whole / "log.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["step"]) for row in rows] == list(range(6))
+    assert all(float(row["loss"]) > 0 for row in rows)
+    start, end = recipe(), state(whole)
+    assert end["recipe"]["head"]["out_dim"] == start.head.out_dim
+    from radiodino.train.pretrain.networks import build_networks
+
+    student, _ = build_networks(start)
+    moved = [name for name, value in student.state_dict().items() if not torch.equal(value, end["student"][name])]
+    assert "backbone.blocks.0.attn.qkv.weight" in moved
+    assert "head.last_layer.weight_g" not in moved  # frozen
+    assert any(not torch.equal(end["student"][name], end["teacher"][name]) for name in moved)
+
+
+def test_the_same_run_is_the_same_bit_for_bit(whole, data, tmp_path):
+    train(data, tmp_path / "again")
+    for part in ("student", "teacher"):
+        assert not any(differences(state(whole), state(tmp_path / "again"), part).values())
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(whole, data, tmp_path, stop):
+    train(data, tmp_path / "run", stop_after=stop)
+    done = train(data, tmp_path / "run", resume=True)
+    assert done.steps == 6
+    first, second = state(whole), state(tmp_path / "run")
+    for part in ("student", "teacher", "centres"):
+        assert not any(differences(first, second, part).values())
+    with (tmp_path / "run" / "log.csv").open(newline="", encoding="utf-8") as stream:
+        assert [int(row["step"]) for row in csv.DictReader(stream)] == list(range(6))
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from radiodino.train.pretrain.loop import pretrain
+from radiodino.train.pretrain.recipe import preset, set_entries
+data, out, cache, resume, *settings = sys.argv[1:]
+pretrain(set_entries(preset("dino", "tiny"), settings), [data], Path(out), accelerator="cpu", cache=Path(cache),
+         resume=resume == "resume", progress=lambda done, total: print(done, flush=True))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_killed_run_resumes_exactly(whole, data, tmp_path):
+    def command(resume):
+        return [
+            sys.executable,
+            "-c",
+            KILLED,
+            str(data),
+            str(tmp_path / "run"),
+            str(data.parent / "cache"),
+            resume,
+            *SETTINGS,
+        ]
+
+    process = subprocess.Popen(command("begin"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    for line in process.stdout:
+        if line.strip() == "3":
+            process.send_signal(signal.SIGKILL)
+            break
+    process.wait()
+    process.stdout.close()
+    assert not (tmp_path / "run" / "checkpoint.pth").exists() or state(tmp_path / "run")["step"] < 6
+    subprocess.run(command("resume"), check=True, capture_output=True)
+    for part in ("student", "teacher"):
+        assert not any(differences(state(whole), state(tmp_path / "run"), part).values())
+
+
+DINOV2 = ("method=dinov2", "patches.mask_probability=1.0", "optimiser.scaling=none", "optimiser.layer_decay=0.9")
+
+TWO = """
+import sys
+from pathlib import Path
+from radiodino.train.pretrain.loop import pretrain
+from radiodino.train.pretrain.recipe import preset, set_entries
+data, out, cache, devices, *settings = sys.argv[1:]
+pretrain(set_entries(preset("dino", "tiny"), settings), [data], Path(out), accelerator="cpu", cache=Path(cache),
+         devices=int(devices))
+"""
+
+
+@pytest.mark.parametrize("method", [(), (*DINOV2, "patches.koleo_weight=0")], ids=["dino", "dinov2"])
+def test_two_processes_equal_one_with_the_same_batch(data, tmp_path, method):
+    # Each process draws its own stochastic depth, and KoLeo looks for neighbours in one process alone, as officially.
+    settings = [*SETTINGS, *method, "drop_path=0"]
+    script = tmp_path / "train.py"
+    script.write_text(TWO)
+    for devices in (1, 2):
+        launcher = (
+            ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(devices)] if devices > 1 else []
+        )
+        arguments = [str(data), str(tmp_path / str(devices)), str(data.parent / "cache"), str(devices), *settings]
+        ran = subprocess.run(
+            [sys.executable, *launcher, str(script), *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert ran.returncode == 0, ran.stderr[-2000:]
+    one, two = state(tmp_path / "1"), state(tmp_path / "2")
+    assert max(differences(one, two, "teacher").values()) < 1e-6
+    assert max(differences(one, two, "centres").values()) < 1e-6
+    worst = differences(one, two, "student")
+    # The key's bias has no true gradient: AdamW scales its rounding noise to the size of a step.
+    assert max(value for name, value in worst.items() if not name.endswith("qkv.bias")) < 1e-4
+
+
+def test_an_interrupt_leaves_a_run_that_resumes(whole, data, tmp_path):
+    def interrupt(done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=r"after 2 of 6 steps, .*--resume"):
+        train(data, tmp_path / "run", "checkpoint_minutes=60", progress=interrupt)
+    train(data, tmp_path / "run", "checkpoint_minutes=60", resume=True)
+    for part in ("student", "teacher"):
+        assert not any(differences(state(whole), state(tmp_path / "run"), part).values())
+
+
+@pytest.mark.parametrize("settings", [(), ("patches.separate_head=true", "patches.centring=sinkhorn_knopp")])
+def test_dinov2_learns_and_resumes_exactly(data, tmp_path, settings):
+    done = train(data, tmp_path / "whole", *DINOV2, *settings)
+    assert done.steps == 6
+    assert np.isfinite(done.loss)
+    train(data, tmp_path / "run", *DINOV2, *settings, stop_after=3)
+    train(data, tmp_path / "run", *DINOV2, *settings, resume=True)
+    first, second = state(tmp_path / "whole"), state(tmp_path / "run")
+    for part in ("student", "teacher", "centres"):
+        assert not any(differences(first, second, part).values())
+    assert first["student"]["mask_token"].abs().max() > 0  # it started at 0 and has learned
+    assert ("ibot_head.mlp.0.weight" in first["student"]) == bool(settings)
+    load_weights(VARIANTS["tiny"], str(tmp_path / "run"))
+
+
+def test_the_classic_crops_train_too(data, tmp_path):
+    pytest.importorskip("torchvision")
+    done = train(data, tmp_path / "run", "augment=classic", "epochs=1")
+    assert done.steps == 2
+    assert np.isfinite(done.loss)
+
+
+def test_a_run_is_a_checkpoint_to_export(whole):
+    backbone, source = load_weights(VARIANTS["tiny"], str(whole))
+    teacher = state(whole)["teacher"]
+    for name, value in backbone.state_dict().items():
+        if name != "pos_embed":  # resized from the training's 32 px to 224
+            assert torch.equal(value, teacher[f"backbone.{name}"]), name
+    assert "teacher" in source.detail
+
+
+def test_a_folder_with_a_run_is_kept(whole, data):
+    with pytest.raises(OutputError, match="--resume"):
+        train(data, whole)
+    with pytest.raises(InputError, match="begun with another recipe"):
+        train(data, whole, "epochs=5", resume=True)
+
+
+def test_fewer_images_than_a_batch_are_refused(data, tmp_path):
+    with pytest.raises(InputError, match="18 images are fewer than one batch of 64"):
+        train(data, tmp_path / "run", "batch_size=64")
+
+
+def test_waiting_for_data_is_measured(whole):
+    with (whole / "log.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert all(0 <= float(row["waiting_share"]) <= 1 for row in rows)
+    assert all(float(row["images_per_second"]) > 0 for row in rows)
