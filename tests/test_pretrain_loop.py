@@ -180,7 +180,7 @@ def test_two_processes_equal_one_with_the_same_batch(data, tmp_path, method):
 def test_an_interrupt_leaves_a_run_that_resumes(whole, data, tmp_path):
     def interrupt(done, total):
         if done == 2:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt, match=r"after 2 of 6 steps, .*--resume"):
         train(data, tmp_path / "run", "checkpoint_minutes=60", progress=interrupt)

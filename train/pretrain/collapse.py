@@ -36,7 +36,7 @@ class CollapseAlarm:
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss} at step {step}: lower the learning rate, lengthen its warm-up, or choose "
-                "--precision bf16-mixed or 32-true; the last checkpoint is from before it"
+                "precision=32-true; the last checkpoint is from before it"
             )
         self.recent.append(loss)
         if len(self.recent) < (self.recent.maxlen or 0):

@@ -19,6 +19,7 @@ from ..ssl.ema import update_teacher
 from ..ssl.parameter_groups import apply_schedules
 from .collapse import CollapseAlarm
 from .image_cache import open_cache
+from .interrupt import deferred_interrupt
 from .methods import METHODS, Method
 from .networks import build_networks
 from .plan import make_plan
@@ -117,10 +118,10 @@ def pretrain(
 
     def save() -> None:
         if run:
-            _save(run.checkpoint, step, recipe, student, teacher, optimiser, method, fabric)
+            _save(run.checkpoint, step, recipe, student, teacher, optimiser, method)
 
-    try:
-        while step < total and (stop_after is None or step < first + stop_after):
+    with deferred_interrupt() as interrupt:
+        while step < total and not interrupt.requested and (stop_after is None or step < first + stop_after):
             epoch, within = divmod(step, steps_per_epoch)
             if within == 0 or step == first:
                 order = epoch_order(len(images), recipe.seed, epoch)
@@ -168,28 +169,27 @@ def pretrain(
                     waiting_share=waited / seconds,
                 )
             progress(step, total)
+            if fabric.world_size > 1:  # all stop at the same step, or those that go on would wait for the others
+                asked_anywhere = fabric.all_reduce(torch.tensor(float(interrupt.requested)), reduce_op="max")
+                interrupt.requested = bool(asked_anywhere)
             if time.perf_counter() - saved > 60 * recipe.checkpoint_minutes:
                 save()
                 saved = time.perf_counter()
-    except KeyboardInterrupt:
-        save()
+    save()
+    if interrupt.requested:
         raise KeyboardInterrupt(
             f"interrupted after {step} of {total} steps, kept in {out}: give the same command with --resume to go on"
-        ) from None
-    save()
+        )
     seconds = time.perf_counter() - began
     return Pretrained(out / "checkpoint.pth", step, float(loss.detach()), (step - first) * recipe.batch_size / seconds)
 
 
-def _save(
-    path: Path, step: int, recipe: Recipe, student: Any, teacher: Any, optimiser: Any, method: Method, fabric: Any
-) -> None:
+def _save(path: Path, step: int, recipe: Recipe, student: Any, teacher: Any, optimiser: Any, method: Method) -> None:
     state = {
         "student": student.state_dict(),
         "teacher": teacher.state_dict(),
         "optimizer": optimiser.state_dict(),
         "centres": method.centres,
-        "scaler": _scaler(fabric).state_dict() if _scaler(fabric) else None,
         "step": step,
         "recipe": as_document(recipe),
     }
@@ -203,11 +203,4 @@ def _restore(path: Path, student: Any, teacher: Any, optimiser: Any, method: Met
     teacher.load_state_dict(state["teacher"], strict=True)
     optimiser.load_state_dict(state["optimizer"])
     method.centres = state["centres"]
-    if state["scaler"] is not None:
-        _scaler(fabric).load_state_dict(state["scaler"])
     return int(state["step"])
-
-
-def _scaler(fabric: Any) -> Any:
-    """The gradient scaler of 16-mixed precision, None otherwise."""
-    return getattr(fabric._precision, "scaler", None)

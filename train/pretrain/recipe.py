@@ -90,7 +90,7 @@ class Recipe:
     drop_path: float = 0.1
     """Of the student only."""
     precision: str = "bf16-mixed"
-    """As Lightning Fabric names them: ``32-true``, ``bf16-mixed``, ``16-mixed``."""
+    """As Lightning Fabric names them: ``32-true`` or ``bf16-mixed``."""
     seed: int = 0
     compile: bool = False
     """Whether torch.compile fuses the networks; pays on a GPU after some minutes."""
@@ -125,7 +125,7 @@ class Recipe:
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "method": ("dino", "dinov2"),
-    "precision": ("32-true", "bf16-mixed", "16-mixed"),
+    "precision": ("32-true", "bf16-mixed"),
     "augment": ("device", "classic"),
     "optimiser.scaling": ("linear", "sqrt", "none"),
     "patches.centring": ("centring", "sinkhorn_knopp"),
