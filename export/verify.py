@@ -94,17 +94,16 @@ def verify(path: Path, precision: str, references: list[dict[str, Batch]], batch
 
     Raises:
         BackendError: no CPU engine is installed.
-        ModelFileError: the file cannot be opened, or an output is not finite.
+        ModelFileError: the file cannot be opened.
     """
     comparisons: list[Comparison] = []
     for status in cpu_backends():
         for compute in status.arithmetic.supported if status.arithmetic else ():
             if (precision, compute) not in TOLERANCES:  # an fp32 file promises fp32 arithmetic only
                 continue
-            if compute == "fp16" and any(found.compute == "fp16" for found in comparisons):
-                continue  # half arithmetic stands in for a GPU's: one engine says as much as two, and it is slow
             model = Model.load(path, backend=status.name, compute=compute, cache=False)
-            results = [model.run(batch) for batch in batches]
+            # Not model.run, which refuses values that are not finite: here they are a finding.
+            results = [model.backend.run(batch) for batch in batches]
             name = f"{status.name} {model.backend.version}"
             comparisons += [
                 compare(name, compute, output, results, references, tolerance_of(precision, compute, output))
@@ -133,7 +132,8 @@ def compare(
     """
     found = np.concatenate([result[output].reshape(len(result[output]), -1) for result in results])
     wanted = np.concatenate([reference[output].reshape(len(reference[output]), -1) for reference in references])
-    error = float(np.abs(found - wanted).max() / np.abs(wanted).max())
+    with np.errstate(invalid="ignore"):
+        error = float(np.abs(found - wanted).max() / np.abs(wanted).max())
     cosine = float(cosines(found, wanted).min())
     passed = bool(np.isfinite(found).all())
     if tolerance.relative_error is not None:

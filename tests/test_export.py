@@ -176,6 +176,31 @@ def test_a_failing_fp32_candidate_is_not_written(settings, tmp_path, monkeypatch
     assert not os.listdir(tmp_path)
 
 
+@pytest.fixture
+def wild(toy, tmp_path):
+    """Weights whose values leave the half range inside the second block, and come back."""
+    backbone, _ = load_weights(toy, "random", image_size=64)
+    state = backbone.state_dict()
+    state["blocks.1.mlp.fc1.weight"] = state["blocks.1.mlp.fc1.weight"] * 1e6
+    state["blocks.1.mlp.fc2.weight"] = state["blocks.1.mlp.fc2.weight"] / 1e6
+    path = tmp_path / "wild.safetensors"
+    safetensors_torch.save_file(state, path)
+    return str(path)
+
+
+def test_operators_beyond_the_half_range_stay_fp32_and_the_export_holds(settings, wild):
+    exported = export_model(replace(settings, precision="fp16", weights=wild))
+    assert any(name.startswith("blocks.1.mlp") for name in exported.kept_float)
+    assert not any(name.startswith("blocks.0.") for name in exported.kept_float)
+
+
+def test_values_beyond_the_half_range_are_found_where_they_begin(settings, wild, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "nodes_beyond_half", lambda *_: set())
+    with np.errstate(over="ignore"), pytest.raises(VerificationError, match=r"diverges first after 'blocks\.1'"):
+        export_model(replace(settings, precision="fp16", weights=wild))
+    assert os.listdir(tmp_path) == ["wild.safetensors"]
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_that_are_not_finite_never_pass(value):
     wanted = [{"embedding": np.ones((2, 4), np.float32)}]

@@ -16,7 +16,8 @@ from .compiled_cache import compiled_path, keep_compiled, load_compiled
 from .protocol import Job, Outputs, Status
 
 NAME = "openvino"
-_PRECISION_HINT = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_PRECISION_HINT = {"fp32": "f32", "bf16": "bf16"}
+"""Not f16: under that hint OpenVINO narrows what a file keeps in fp32 because it would overflow, and is slower."""
 
 
 def status() -> Status:
@@ -105,10 +106,10 @@ def _version(openvino: Any) -> str:
 
 def _arithmetic(core: Any) -> Arithmetic:
     capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    supported = ["fp32", *(name for name in ("bf16", "fp16") if name.upper() in capabilities)]
+    supported = ("fp32", "bf16") if "BF16" in capabilities else ("fp32",)
     # OpenVINO lists BF16 on AVX-512 CPUs that only emulate it, more slowly than fp32: the instruction sets decide.
     in_hardware = "bf16" in supported and has_hardware_bf16() is True
-    return Arithmetic(tuple(supported), "bf16" if in_hardware else "fp32")
+    return Arithmetic(supported, "bf16" if in_hardware else "fp32")
 
 
 def _shape(port: Any) -> tuple[int, ...]:
