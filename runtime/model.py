@@ -25,8 +25,8 @@ from .model_file import ModelFile, read_model_file
 from .model_info import LoadedInfo, ModelInfo, Output, assumed_info, parse_model_info
 from .prefetch import prefetch
 from .preprocessing import Preprocessor
+from .stored_weights import has_half_weights, patch_size
 from .variants import get_variant
-from .widen import has_half_weights
 
 Array = NDArray[np.float32]
 
@@ -261,6 +261,9 @@ def _assume(file: ModelFile, backend: Backend, precision: str, name: str) -> Mod
     variant = get_variant(name)
     size = backend.input_shape[-1]
     expected = f"one input (B, 3, S, S) and an output 'embedding' (B, {variant.embedding_size})"
+    patch = patch_size(memoryview(file.path.read_bytes()))
+    if patch not in (None, variant.patch):
+        raise ModelFileError(f"{file.path} is not '{name}': expected patches of {variant.patch} px, found {patch} px")
     square = len(backend.input_shape) == 4 and backend.input_shape[1] == 3 and backend.input_shape[2] == size > 0
     if not square or backend.output_shapes.get("embedding", ())[1:] != (variant.embedding_size,):
         raise ModelFileError(

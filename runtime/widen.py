@@ -23,13 +23,6 @@ def widen(model: memoryview) -> bytes:
     return _edit(model, {7: _widen_graph})
 
 
-def has_half_weights(model: memoryview) -> bool:
-    """Whether any weight of the serialised ModelProto `model` is stored in FP16."""
-    graphs = (field.data for field in fields(model) if field.number == 7)
-    tensors = (field.data for graph in graphs for field in fields(graph) if field.number == 5)
-    return any(field.number == 2 and field.value == _FLOAT16 for tensor in tensors for field in fields(tensor))
-
-
 def _edit(message: memoryview, edits: dict[int, _Edit]) -> bytes:
     """`message` with the nested messages under the field numbers of `edits` replaced, all else copied."""
     parts: list[bytes | memoryview] = []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 from concurrent.futures import ThreadPoolExecutor
 
@@ -210,6 +211,14 @@ def test_a_file_without_metadata_is_refused(toy_fp32, tmp_path):
 def test_assume_variant_refuses_a_network_that_is_another(toy_fp32, tmp_path):
     with pytest.raises(ModelFileError, match=r"is not 'tiny': expected .*192"):
         Model.load(stripped(toy_fp32, tmp_path), assume_variant="tiny")
+
+
+def test_assume_variant_refuses_other_patches(toy_fp32, toy, tmp_path, monkeypatch):
+    from radiodino.runtime import variants
+
+    monkeypatch.setitem(variants.VARIANTS, "toy-sp", dataclasses.replace(toy, name="toy-sp", patch=8))
+    with pytest.raises(ModelFileError, match="is not 'toy-sp': expected patches of 8 px, found 16 px"):
+        Model.load(stripped(toy_fp32, tmp_path), assume_variant="toy-sp")
 
 
 def test_assume_variant_is_refused_where_the_file_speaks(toy_fp32):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from radiodino.runtime.widen import has_half_weights, widen
+from radiodino.runtime.widen import widen
 
 onnx = pytest.importorskip("onnx")
 HALF, FLOAT = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
@@ -59,8 +59,3 @@ def test_constants_in_attributes_are_widened():
 def test_a_float_model_stays_as_it_is(toy_fp32):
     data = toy_fp32.read_bytes()
     assert widen(memoryview(data)) == data
-
-
-def test_half_weights_are_recognised(toy_fp16, toy_fp32):
-    assert has_half_weights(memoryview(toy_fp16.read_bytes()))
-    assert not has_half_weights(memoryview(toy_fp32.read_bytes()))
