@@ -12,6 +12,7 @@ pytest.importorskip("timm")
 
 from radiodino.train.backbone import build_backbone  # noqa: E402
 from radiodino.train.position_table import resize_position_table  # noqa: E402
+from radiodino.train.ssl.block import run_block  # noqa: E402
 from radiodino.train.ssl.vit import forward_cls, forward_crops, forward_tokens  # noqa: E402
 
 PLAIN = Variant("toy", "toy", 48, 3, 3, 16, 0.1, False, "dino", None, None)
@@ -55,7 +56,7 @@ def test_is_the_backbone_at_its_own_size(variant):
     with torch.inference_mode():
         found = forward_tokens(model, images)
         assert found.shape == (2, 37, 48)
-        assert torch.equal(found, model.forward_features(images))
+        torch.testing.assert_close(found, model.forward_features(images), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("variant", [PLAIN, SCALED], ids=lambda v: v.name)
@@ -160,11 +161,15 @@ def test_crops_of_one_size_go_through_together_and_come_back_in_order():
     model = make_backbone()
     crops = [make_images(2, 96, 1), make_images(3, 48, 2), make_images(2, 96, 3), make_images(1, 48, 4)]
     passes = []
-    handle = model.patch_embed.proj.register_forward_hook(lambda _, inputs, __: passes.append(inputs[0].shape))
+
+    def counted(block, tokens, kept, only_first):
+        passes.append(tuple(tokens.shape))
+        return run_block(block, tokens, kept, only_first)
+
     with torch.inference_mode():
-        found = forward_crops(model, crops)
-        handle.remove()
-        assert passes == [(4, 3, 96, 96), (4, 3, 48, 48)]
+        found = forward_crops(model, crops, counted)
+        depth = len(model.blocks)
+        assert passes == [(4, 37, 48)] * depth + [(4, 10, 48)] * depth
         assert [tuple(cls.shape) for cls in found] == [(2, 48), (3, 48), (2, 48), (1, 48)]
         for cls, crop in zip(found, crops, strict=True):
             torch.testing.assert_close(cls, forward_cls(model, crop), rtol=0, atol=1e-5)
@@ -177,13 +182,17 @@ def test_no_crops():
 def test_under_autocast_the_sum_over_the_blocks_stays_in_float32():
     model = make_backbone()
     types = []
-    model.blocks[1].register_forward_pre_hook(lambda _, inputs: types.append(inputs[0].dtype))
+
+    def noted(block, tokens, kept, only_first):
+        types.append(tokens.dtype)
+        return run_block(block, tokens, kept, only_first)
+
     images = make_images(2, 48)
     with torch.inference_mode():
         with torch.autocast("cpu", torch.bfloat16):
-            found = forward_cls(model, images)
+            found = forward_cls(model, images, noted)
         expected = forward_cls(model, images)
-    assert types == [torch.float32] * 2
+    assert types == [torch.float32] * len(model.blocks)
     assert torch.nn.functional.cosine_similarity(found.float(), expected).min() > 0.999
 
 

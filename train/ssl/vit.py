@@ -12,12 +12,18 @@ from torch.nn import functional
 from radiodino.runtime.errors import InputError
 from radiodino.train.position_table import resize_position_table
 
+from .block import RunBlock, draw_kept, run_block
+
 if TYPE_CHECKING:
     from torch import nn
 
 
 def forward_tokens(
-    backbone: nn.Module, images: Tensor, mask: Tensor | None = None, mask_token: Tensor | None = None
+    backbone: nn.Module,
+    images: Tensor,
+    mask: Tensor | None = None,
+    mask_token: Tensor | None = None,
+    run: RunBlock = run_block,
 ) -> Tensor:
     """All tokens of `backbone` after its final norm, for square images of any size that its patch divides.
 
@@ -31,6 +37,7 @@ def forward_tokens(
         mask: (B, N), bool: which of the N patches, in row order, are hidden from the backbone; None for no one.
         mask_token: (D,), or (1, D) as official checkpoints hold it, floating point, instead of the embedding of each
             hidden patch, before positions are added.
+        run: how a block is run, see `radiodino.train.ssl.block`.
 
     Returns:
         (B, 1 + N, D): the CLS token, then the patches in row order.
@@ -40,32 +47,34 @@ def forward_tokens(
             fit.
     """
     vit: Any = backbone
-    tokens: Tensor = vit.norm(vit.blocks(_embed(vit, images, mask, mask_token)))
-    return tokens
+    tokens = _embed(vit, images, mask, mask_token)
+    for block in vit.blocks:
+        tokens = run(block, tokens, draw_kept(block, tokens), False)
+    found: Tensor = vit.norm(tokens)
+    return found
 
 
-def forward_cls(backbone: nn.Module, images: Tensor) -> Tensor:
+def forward_cls(backbone: nn.Module, images: Tensor, run: RunBlock = run_block) -> Tensor:
     """The CLS token (B, D) of `forward_tokens`, all that DINO's loss looks at, with less work.
 
     In the last block only what the CLS token depends on is computed: keys and values of all tokens, but one query and
     one token in the rest of it. Embeddings and gradients are those of the whole, to rounding.
     """
     vit: Any = backbone
-    tokens = vit.blocks[:-1](_embed(vit, images))
-    block = vit.blocks[-1]
-    cls = tokens[:, :1]
-    cls = cls + block.drop_path1(block.ls1(_attention_of_first(block.attn, block.norm1(tokens))))
-    cls = cls + block.drop_path2(block.ls2(block.mlp(block.norm2(cls))))
-    found: Tensor = vit.norm(cls)[:, 0]
+    tokens = _embed(vit, images)
+    for block in vit.blocks:
+        tokens = run(block, tokens, draw_kept(block, tokens), block is vit.blocks[-1])
+    found: Tensor = vit.norm(tokens)[:, 0]
     return found
 
 
-def forward_crops(backbone: nn.Module, crops: Sequence[Tensor]) -> list[Tensor]:
+def forward_crops(backbone: nn.Module, crops: Sequence[Tensor], run: RunBlock = run_block) -> list[Tensor]:
     """`forward_cls` of several batches of crops, those of one size together in one pass.
 
     Args:
         backbone: see `forward_tokens`.
         crops: (B, 3, S, S) each; B and S may differ.
+        run: see `forward_tokens`.
 
     Returns:
         CLS tokens (B, D) for each of `crops`, in their order.
@@ -77,7 +86,7 @@ def forward_crops(backbone: nn.Module, crops: Sequence[Tensor]) -> list[Tensor]:
     for size in dict.fromkeys(crop.shape[-1] for crop in crops):
         places = [place for place, crop in enumerate(crops) if crop.shape[-1] == size]
         together = crops[places[0]] if len(places) == 1 else torch.cat([crops[place] for place in places])
-        cls = forward_cls(backbone, together)
+        cls = forward_cls(backbone, together, run)
         found.update(zip(places, torch.split(cls, [len(crops[place]) for place in places]), strict=True))
     return [found[place] for place in range(len(crops))]
 
@@ -92,7 +101,7 @@ def _embed(vit: Any, images: Tensor, mask: Tensor | None = None, mask_token: Ten
             ": change their size"
         )
     # Under autocast patches come in half precision; the sum over the blocks begins, and so stays, in the weights' type.
-    tokens = vit.patch_embed.proj(images).flatten(2).transpose(1, 2).to(vit.cls_token.dtype)
+    tokens = _patches(vit.patch_embed.proj, images).to(vit.cls_token.dtype)
     if mask is not None:
         if mask_token is None or mask.shape != tokens.shape[:2] or mask.dtype != torch.bool:
             raise InputError(
@@ -105,13 +114,13 @@ def _embed(vit: Any, images: Tensor, mask: Tensor | None = None, mask_token: Ten
     return tokens + resize_position_table(vit.pos_embed, height // patch, "dino")
 
 
-def _attention_of_first(attention: Any, tokens: Tensor) -> Tensor:
-    """What the first of the tokens (B, T, D) takes from all of them: (B, 1, D)."""
-    batch, count, size = tokens.shape
-    weight, bias, heads = attention.qkv.weight, attention.qkv.bias, attention.num_heads
-    query = functional.linear(tokens[:, :1], weight[:size], bias[:size]).reshape(batch, 1, heads, -1).transpose(1, 2)
-    others = functional.linear(tokens, weight[size:], bias[size:])
-    key, value = others.reshape(batch, count, 2, heads, -1).permute(2, 0, 3, 1, 4)
-    taken = functional.scaled_dot_product_attention(query, key, value, scale=attention.scale)
-    found: Tensor = attention.proj(taken.transpose(1, 2).reshape(batch, 1, size))
-    return found
+def _patches(projection: Any, images: Tensor) -> Tensor:
+    """The embeddings (B, N, D) of patches in row order.
+
+    One matrix product, whose gradient is faster than that of the convolution that it equals.
+    """
+    batch, channels, height, width = images.shape
+    patch = projection.kernel_size[0]
+    cut = images.reshape(batch, channels, height // patch, patch, width // patch, patch).permute(0, 2, 4, 1, 3, 5)
+    rows = cut.reshape(batch, -1, channels * patch * patch)
+    return functional.linear(rows, projection.weight.flatten(1), projection.bias)
