@@ -1,0 +1,1 @@
+"""The images of training and evaluation: listed, split, decoded once."""
