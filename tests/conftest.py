@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+# Before any library starts its threads: two cores that wait for each other by spinning slow a loaded machine tenfold.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from PIL import Image

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -18,11 +19,14 @@ pytest.importorskip("yaml")
 
 import torch
 
-from radiodino.runtime.errors import InputError, OutputError
+from radiodino.runtime.errors import InputError, OutputError, WeightsError
 from radiodino.runtime.variants import VARIANTS
+from radiodino.train.position_table import resize_position_table
 from radiodino.train.pretrain.loop import pretrain
 from radiodino.train.pretrain.recipe import Recipe, preset, set_entries
+from radiodino.train.pretrain.step_crops import make_step_crops
 from radiodino.train.weights.load import load_weights
+from radiodino.train.weights.sha256 import file_sha256
 
 SETTINGS = [
     "epochs=3", "batch_size=8", "precision=32-true", "cache_size=40", "head.out_dim=64", "head.hidden_dim=32",
@@ -220,6 +224,70 @@ def test_dinov2_learns_and_resumes_exactly(data, tmp_path, settings):
     assert first["student"]["mask_token"].abs().max() > 0  # it started at 0 and has learned
     assert ("ibot_head.mlp.0.weight" in first["student"]) == bool(settings)
     load_weights(VARIANTS["tiny"], str(tmp_path / "run"))
+
+
+def test_a_run_starts_from_another_ones_networks_at_another_size(whole, data, tmp_path):
+    settings = ("epochs=1", "optimiser.learning_rate=0", "teacher.momentum=1", "optimiser.warmup_epochs=0")
+    train(data, tmp_path / "same", *settings, start=whole)
+    train(data, tmp_path / "wide", *settings, "crops.global_size=48", start=whole / "checkpoint.pth")
+    before, same, wide = state(whole), state(tmp_path / "same"), state(tmp_path / "wide")
+    assert max(differences(before, same, "teacher").values()) == 0
+    assert same["optimizer"]["state"][0]["step"] == 2
+    expected = resize_position_table(before["teacher"]["backbone.pos_embed"], 3, "dino")
+    assert torch.equal(wide["teacher"]["backbone.pos_embed"], expected)
+    noted = json.loads((tmp_path / "same" / "recipe.json").read_text(encoding="utf-8"))["start"]
+    assert noted == {"path": str(whole), "sha256": file_sha256(whole / "checkpoint.pth")}
+    with pytest.raises(InputError, match="was begun with another start"):
+        train(data, tmp_path / "same", *settings, resume=True)
+
+
+def test_a_run_does_not_start_from_other_networks(whole, data, tmp_path):
+    with pytest.raises(InputError, match=r"the student in .* has the shape .* for head.*: give the variant, method"):
+        train(data, tmp_path / "run", "head.out_dim=128", start=whole)
+    with pytest.raises(InputError, match=r"the student in .* has no entry mask_token"):
+        train(data, tmp_path / "run2", "method=dinov2", start=whole)
+    torch.save({"teacher": {}}, tmp_path / "other.pth")
+    with pytest.raises(InputError, match="is no checkpoint of radiodino-train pretrain"):
+        train(data, tmp_path / "run3", start=tmp_path / "other.pth")
+    (tmp_path / "broken.pth").write_bytes(b"PK nothing")
+    with pytest.raises(WeightsError, match=r"cannot read .*broken\.pth"):
+        train(data, tmp_path / "run4", start=tmp_path / "broken.pth")
+
+
+STAGED = "stages=[{until: 0.5, global_size: 16, local_size: 16}]"
+
+
+def test_a_run_of_growing_crops_learns_and_resumes_exactly(data, tmp_path):
+    done = train(data, tmp_path / "whole", STAGED)
+    train(data, tmp_path / "parts", STAGED, stop_after=2)
+    assert train(data, tmp_path / "parts", STAGED, resume=True).steps == done.steps == 6
+    whole, parts = state(tmp_path / "whole"), state(tmp_path / "parts")
+    for part in ("student", "teacher"):
+        assert max(differences(whole, parts, part).values()) == 0
+    assert whole["teacher"]["backbone.pos_embed"].shape[1] == 5  # that of the last stage
+
+
+def test_sources_are_balanced(tmp_path):
+    random = np.random.default_rng(1)
+    for name, count in (("few", 2), ("many", 14)):
+        (tmp_path / name).mkdir()
+        for index in range(count):
+            Image.fromarray(random.integers(0, 256, (40, 40), np.uint8)).save(tmp_path / name / f"{index}.png")
+    drawn = []
+
+    def noted(pixels, *rest):
+        drawn.append(pixels.clone())
+        return make_step_crops(pixels, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("radiodino.train.pretrain.loop.make_step_crops", noted)
+        inputs = [str(tmp_path / "few"), str(tmp_path / "many")]
+        settings = recipe("balance=1", "epochs=1", "optimiser.warmup_epochs=0")
+        pretrain(settings, inputs, tmp_path / "run", accelerator="cpu", cache=tmp_path / "cache")
+    shown = torch.cat(drawn).flatten(1)
+    different = torch.unique(shown, dim=0, return_counts=True)[1]
+    assert sorted(different.tolist())[-2:] == [4, 4]  # half of 16 images are the two of "few"
+    assert different.sum() == 16
 
 
 def test_the_classic_crops_train_too(data, tmp_path):

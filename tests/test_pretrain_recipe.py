@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 pytest.importorskip("yaml")
@@ -74,3 +76,34 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path, text):
         load_recipe(path, Recipe())
     with pytest.raises(InputError, match="cannot read"):
         load_recipe(tmp_path / "none.yaml", Recipe())
+
+
+STAGES = "stages=[{until: 0.5, global_size: 64, local_size: 32}, {until: 0.75, global_size: 96, local_size: 48}]"
+
+
+def test_stages_come_one_after_the_other():
+    recipe = set_entries(preset("dino", "tiny"), [STAGES])
+    sizes = [
+        (crops.global_size, crops.local_size)
+        for crops in (recipe.crops_at(progress) for progress in (0, 0.49, 0.5, 0.74, 0.75, 0.99))
+    ]
+    assert sizes == [(64, 32)] * 2 + [(96, 48)] * 2 + [(224, 96)] * 2
+    assert recipe.crops_at(0).global_scale == recipe.crops.global_scale
+    assert changed(preset("dino", "tiny"), as_document(recipe), "again") == recipe
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("stages=[{until: 0.5, global_size: 60, local_size: 32}]", "global_size 60 is not a multiple of the patch"),
+        ("stages=[{until: 1, global_size: 64, local_size: 32}]", "must end one after the other, between 0 and 1"),
+        ("stages=[{until: 0, global_size: 64, local_size: 32}]", "must end one after the other, between 0 and 1"),
+        (STAGES.replace("0.75", "0.5"), "must end one after the other"),
+        ("stages=[{until: 0.5, global_size: 64}]", "'stages.local_size' is missing"),
+        ("stages=64", "'stages' is of the wrong type"),
+        ("balance=1.5", "balance must lie between 0 and 1"),
+    ],
+)
+def test_impossible_stages_are_refused(setting, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        set_entries(preset("dino", "tiny"), [setting])

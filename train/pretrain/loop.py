@@ -12,20 +12,20 @@ import torch
 
 from radiodino.runtime.atomic import atomic_path
 from radiodino.runtime.errors import InputError
-from radiodino.runtime.home import home
-from radiodino.runtime.inputs.listing import list_inputs
 
+from ..data.open_images import open_images
+from ..data.unreadable import write_unreadable
 from ..ssl.ema import update_teacher
 from ..ssl.parameter_groups import apply_schedules
 from .collapse import CollapseAlarm
-from .image_cache import open_cache
 from .interrupt import deferred_interrupt
 from .methods import METHODS, Method
 from .networks import build_networks
 from .plan import make_plan
 from .recipe import Recipe, as_document
 from .run_folder import RunFolder
-from .sampler import epoch_order, seed_of, step_indices
+from .sampler import Balance, seed_of, step_indices
+from .start import start_from
 from .step_crops import make_step_crops
 
 _NOISE, _MASKS = 2, 3  # purposes of random numbers, beside the order of an epoch (0) and crops (1)
@@ -50,22 +50,31 @@ def pretrain(
     accelerator: str = "auto",
     devices: int = 1,
     nodes: int = 1,
+    split: str | None = None,
+    start: Path | None = None,
     cache: Path | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    decoding: Callable[[int, int], None] = lambda _done, _total: None,
+    tell: Callable[[str], None] = lambda _sentence: None,
     stop_after: int | None = None,
 ) -> Pretrained:
     """Pretrain a backbone.
 
     Args:
         recipe: every number of the run.
-        inputs: images, as `radiodino.runtime.inputs.listing.list_inputs` takes them.
+        inputs: images, as `radiodino.train.data.listing.list_data` takes them.
         out: the run folder.
         resume: go on with the run there, exactly.
         accelerator: as Lightning Fabric names them: ``auto``, ``cpu``, ``cuda``.
         devices: processes per node; under torchrun or SLURM what those say counts.
         nodes: machines.
+        split: take the images of this split alone, see `radiodino.train.data.open_images.open_images`.
+        start: begin with the networks of this run, see `radiodino.train.pretrain.start.start_from`.
         cache: where decoded images are kept; None: in `RADIODINO_HOME`.
         progress: is told (steps done, steps in all).
+        decoding: is told (images done, images in all) while they are decoded for the first time.
+        tell: is told, once, what a user must know of the images, in sentences: what was left out, and what cannot be
+            read (also written to ``unreadable.csv`` in the run folder).
         stop_after: end, resumably, after this many steps of this call.
 
     Raises:
@@ -82,27 +91,28 @@ def pretrain(
         raise InputError(f"batch_size {recipe.batch_size} is no multiple of the {fabric.world_size} processes")
 
     # The images, decoded once; the first process decodes and the others wait.
-    folder = cache or home() / "images"
     with fabric.rank_zero_first(local=True):
-        images = open_cache(list_inputs(inputs), folder, recipe.cache_size)
+        images = open_images(inputs, recipe.cache_size, split=split, cache=cache, progress=decoding)
     steps_per_epoch = len(images) // recipe.batch_size
     if not steps_per_epoch:
         raise InputError(f"{len(images)} images are fewer than one batch of {recipe.batch_size}: lower batch_size")
+    balance = Balance(images.sources, recipe.balance)
     plan = make_plan(recipe, steps_per_epoch)
     total = len(plan)
-    run = RunFolder(out, recipe, inputs, resume=resume) if fabric.is_global_zero else None
+    run = RunFolder(out, recipe, inputs, split=split, start=start, resume=resume) if fabric.is_global_zero else None
+    if run:
+        write_unreadable(images.unreadable, out / "unreadable.csv")
+        for note in images.notes():
+            tell(note)
 
     # The networks and their optimiser.
     student, teacher = build_networks(recipe)
     teacher.to(fabric.device)
     method = METHODS[recipe.method](recipe, fabric.device, fabric.global_rank, fabric.world_size)
+    if start is not None and not (resume and (out / "checkpoint.pth").exists()):
+        start_from(start, student, teacher, method)
     optimiser = torch.optim.AdamW(method.groups(student), lr=0.0, fused=True)
     wrapped, optimiser = fabric.setup(student, optimiser)
-    if recipe.compile:
-        for network in (student, teacher):
-            # Its own forward is bypassed, see `radiodino.train.ssl.vit`.
-            for block in network.backbone.blocks:  # type: ignore[union-attr]
-                block.compile()
 
     # Where an earlier run stopped.
     first = 0
@@ -124,7 +134,7 @@ def pretrain(
         while step < total and not interrupt.requested and (stop_after is None or step < first + stop_after):
             epoch, within = divmod(step, steps_per_epoch)
             if within == 0 or step == first:
-                order = epoch_order(len(images), recipe.seed, epoch)
+                order = balance.order(recipe.seed, epoch)
             apply_schedules(
                 optimiser.param_groups,
                 float(plan.rates[step]),
@@ -135,7 +145,17 @@ def pretrain(
             asked = time.perf_counter()
             mine = step_indices(order, within, recipe.batch_size, fabric.global_rank, fabric.world_size)
             pixels = torch.from_numpy(images.pixels[mine.numpy()])
-            crops = make_step_crops(pixels, recipe, step, fabric.global_rank, fabric.world_size, fabric.device)
+            if fabric.device.type == "cuda":  # copied while the card computes
+                pixels = pixels.pin_memory()
+            crops = make_step_crops(
+                pixels,
+                recipe,
+                step,
+                fabric.global_rank,
+                fabric.world_size,
+                fabric.device,
+                recipe.crops_at(step / total),
+            )
             waited += time.perf_counter() - asked
 
             torch.manual_seed(seed_of(recipe.seed, step, _NOISE, fabric.global_rank))  # stochastic depth

@@ -103,7 +103,7 @@ class Dinov2(Dino):
     ) -> Tensor:
         """See `Method`."""
         recipe, patches = self.recipe, self.recipe.patches
-        masks = self._masks(crops[0].shape[1], seed).to(crops[0].device)
+        masks = self._masks(crops[0], seed).to(crops[0].device)
         with torch.no_grad():
             wanted: Dinov2Outputs = teacher(crops[:1], masks, hide=False)
         found: Dinov2Outputs = student(crops, masks)
@@ -136,12 +136,12 @@ class Dinov2(Dino):
                 modules.setdefault("backbone" if part == "mask_token" else part, []).append(parameter)
             clip_each_module(modules, self.recipe.optimiser.clip)
 
-    def _masks(self, batch: int, seed: int) -> Tensor:
+    def _masks(self, wide: Tensor, seed: int) -> Tensor:
         """This rank's masks (2 · B, N), drawn for the images of all ranks, so that their number does not matter."""
-        recipe = self.recipe
+        recipe, batch = self.recipe, wide.shape[1]
         drawn = draw_masks(
             2 * batch * self.ranks,
-            get_variant(recipe.variant).grid(recipe.crops.global_size),
+            get_variant(recipe.variant).grid(wide.shape[-1]),
             random.Random(seed),  # noqa: S311 (not for secrets)
             ratio=recipe.patches.mask_ratio,
             probability=recipe.patches.mask_probability,

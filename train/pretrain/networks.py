@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from radiodino.runtime.variants import get_variant
 
 from ..backbone import build_backbone
+from ..ssl.block import compiled_block, run_block
 from ..ssl.heads import ProjectionHead
 from ..ssl.vit import forward_crops, forward_tokens
 from .recipe import Recipe
@@ -26,6 +27,7 @@ class DinoNetwork(nn.Module):
             variant, recipe.crops.global_size, drop_path=drop_path, drop_path_uniform=uniform
         )
         self.head = _head(recipe, variant.embedding_size)
+        self.run_block = compiled_block() if recipe.compile else run_block
 
     def forward(self, crops: list[Tensor]) -> Tensor:
         """Logits (V, B, K) of all V crops, given as tensors (v, B, 3, S, S) of one size each."""
@@ -34,7 +36,7 @@ class DinoNetwork(nn.Module):
 
     def cls_tokens(self, crops: list[Tensor]) -> Tensor:
         """CLS tokens (V, B, D) after the final norm."""
-        tokens = forward_crops(self.backbone, [crop.flatten(0, 1) for crop in crops])
+        tokens = forward_crops(self.backbone, [crop.flatten(0, 1) for crop in crops], self.run_block)
         return torch.cat([found.view(*crop.shape[:2], -1) for found, crop in zip(tokens, crops, strict=True)])
 
 
@@ -70,7 +72,11 @@ class Dinov2Network(DinoNetwork):
         """
         wide = crops[0]
         tokens = forward_tokens(
-            self.backbone, wide.flatten(0, 1), masks if hide else None, self.mask_token if hide else None
+            self.backbone,
+            wide.flatten(0, 1),
+            masks if hide else None,
+            self.mask_token if hide else None,
+            self.run_block,
         )
         cls = tokens[:, 0].view(*wide.shape[:2], -1)
         every = torch.cat([cls, self.cls_tokens(crops[1:])]) if len(crops) > 1 else cls

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from radiodino.runtime.errors import InputError
-from radiodino.runtime.typed_document import DocumentError, from_document
 from radiodino.runtime.variants import get_variant
 
+from ..settings import ANY, changed_settings, check_settings, load_settings, set_settings
+from ..settings import as_document as as_document  # part of what a recipe offers
 from ..ssl.crop_settings import DINOV2_CROPS, CropSettings
 
 
@@ -79,6 +79,18 @@ class PatchRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StageRecipe:
+    """A part of a run with smaller crops: most is learnt from few tokens, at a fraction of the time."""
+
+    until: float
+    """Share of the run's steps after which it ends."""
+    global_size: int
+    """Instead of `CropSettings.global_size`, in pixels."""
+    local_size: int
+    """Instead of `CropSettings.local_size`, in pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One pretraining run."""
 
@@ -99,6 +111,11 @@ class Recipe:
     cache_size: int = 256
     """Side in pixels of the decoded images that are kept for cropping."""
     checkpoint_minutes: float = 15.0
+    balance: float = 0.0
+    """How far the sources (`radiodino.train.pretrain.sampler.Balance`) are evened out: a source of n images is drawn in
+    proportion to n to the power of 1 - this; 0 draws every image once per epoch, 1 from every source equally."""
+    stages: tuple[StageRecipe, ...] = ()
+    """Progressive resolution: the run begins with these and ends with `crops`."""
     crops: CropSettings = field(default_factory=CropSettings)
     head: HeadRecipe = field(default_factory=HeadRecipe)
     teacher: TeacherRecipe = field(default_factory=TeacherRecipe)
@@ -106,15 +123,22 @@ class Recipe:
     patches: PatchRecipe = field(default_factory=PatchRecipe)
 
     def __post_init__(self) -> None:
-        self.crops.check_patch(get_variant(self.variant).patch)
-        for name, allowed in _CHOICES.items():
-            value = _entry(self, name)
-            if value not in allowed:
-                raise InputError(f"{name} must be one of {', '.join(allowed)}, not '{value}'")
-        for name, (low, high) in _RANGES.items():
-            value = _entry(self, name)
-            if not low <= value <= high:
-                raise InputError(f"{name} must lie between {low:g} and {high:g}, not at {value:g}")
+        patch = get_variant(self.variant).patch
+        self.crops.check_patch(patch)
+        ends = [0.0, *(stage.until for stage in self.stages), 1.0]
+        if any(first >= second for first, second in itertools.pairwise(ends)):
+            raise InputError(f"the stages must end one after the other, between 0 and 1, not at {ends[1:-1]}")
+        for stage in self.stages:
+            self._crops_in(stage).check_patch(patch)
+        check_settings(self, _CHOICES, _RANGES)
+
+    def crops_at(self, progress: float) -> CropSettings:
+        """The crops when the share `progress` of the run's steps is done."""
+        current = next((stage for stage in self.stages if progress < stage.until), None)
+        return self.crops if current is None else self._crops_in(current)
+
+    def _crops_in(self, stage: StageRecipe) -> CropSettings:
+        return replace(self.crops, global_size=stage.global_size, local_size=stage.local_size)
 
     @property
     def peak_learning_rate(self) -> float:
@@ -131,26 +155,26 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "patches.centring": ("centring", "sinkhorn_knopp"),
 }
 
-_ANY = float("inf")
 _RANGES: dict[str, tuple[float, float]] = {
-    "epochs": (1, _ANY),
-    "batch_size": (2, _ANY),
+    "epochs": (1, ANY),
+    "batch_size": (2, ANY),
     "drop_path": (0, 0.99),
-    "cache_size": (8, _ANY),
-    "checkpoint_minutes": (0, _ANY),
-    "crops.local_count": (0, _ANY),
-    "head.out_dim": (2, _ANY),
-    "head.hidden_dim": (1, _ANY),
-    "head.bottleneck_dim": (1, _ANY),
+    "cache_size": (8, ANY),
+    "checkpoint_minutes": (0, ANY),
+    "crops.local_count": (0, ANY),
+    "head.out_dim": (2, ANY),
+    "head.hidden_dim": (1, ANY),
+    "head.bottleneck_dim": (1, ANY),
     "teacher.momentum": (0, 1),
     "teacher.temperature": (1e-3, 1),
     "teacher.warmup_temperature": (1e-3, 1),
     "teacher.centre_momentum": (0, 1),
     "teacher.student_temperature": (1e-3, 1),
-    "optimiser.learning_rate": (0, _ANY),
-    "optimiser.warmup_epochs": (0, _ANY),
-    "optimiser.clip": (0, _ANY),
+    "optimiser.learning_rate": (0, ANY),
+    "optimiser.warmup_epochs": (0, ANY),
+    "optimiser.clip": (0, ANY),
     "patches.mask_probability": (0, 1),
+    "balance": (0, 1),
 }
 
 _BATCH = {"tiny": 512, "tiny-sp": 170, "small": 256, "small-sp": 85, "base": 128, "dinov2-small": 128}
@@ -191,13 +215,7 @@ def load_recipe(path: Path, base: Recipe) -> Recipe:
     Raises:
         InputError: where the file is no YAML, or an entry is unknown or of the wrong type.
     """
-    import yaml
-
-    try:
-        changes = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"cannot read the recipe {path}: {' '.join(str(error).split())}") from None
-    return changed(base, changes, str(path))
+    return load_settings(path, base, hint=_HINT)
 
 
 def set_entries(base: Recipe, settings: list[str]) -> Recipe:
@@ -206,18 +224,7 @@ def set_entries(base: Recipe, settings: list[str]) -> Recipe:
     Raises:
         InputError: where one has no such form, or its name is unknown, or its value of the wrong type.
     """
-    import yaml
-
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals or not name:
-            raise InputError(f"'{setting}' is no setting: give name=value, for example teacher.temperature=0.07")
-        *parents, last = name.split(".")
-        change: dict[str, Any] = {last: yaml.safe_load(text)}
-        for parent in reversed(parents):
-            change = {parent: change}
-        base = changed(base, change, f"--set {setting}")
-    return base
+    return set_settings(base, settings, example="teacher.temperature=0.07", hint=_HINT)
 
 
 def changed(base: Recipe, changes: object, where: str) -> Recipe:
@@ -226,51 +233,7 @@ def changed(base: Recipe, changes: object, where: str) -> Recipe:
     Raises:
         InputError: where an entry is unknown or of the wrong type.
     """
-    document = as_document(base)
-    try:
-        _merge(document, changes, "")
-        return from_document(Recipe, document)
-    except DocumentError as error:
-        raise InputError(f"{where}: {error}; see radiodino-train pretrain --show for all of them") from None
+    return changed_settings(base, changes, where, hint=_HINT)
 
 
-def as_document(recipe: Recipe) -> dict[str, Any]:
-    """`recipe` as plain dictionaries, lists, strings and numbers."""
-    document: dict[str, Any] = {}
-    for item in dataclasses.fields(recipe):
-        value = getattr(recipe, item.name)
-        if dataclasses.is_dataclass(value):
-            value = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        document[item.name] = _plain(value)
-    return document
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _merge(document: dict[str, Any], changes: object, where: str) -> None:
-    if not isinstance(changes, dict):
-        raise DocumentError(f"'{where or 'the recipe'}' is no set of entries")
-    for name, value in changes.items():
-        if name not in document:
-            raise DocumentError(f"entry '{where}{name}' is unknown")
-        if isinstance(document[name], dict):
-            _merge(document[name], value, f"{where}{name}.")
-        else:
-            # YAML reads 1e-4 as text, because its numbers need a dot: what was a number stays one.
-            document[name] = _number(value) if isinstance(document[name], float) else value
-
-
-def _number(value: Any) -> Any:
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def _entry(recipe: Recipe, name: str) -> Any:
-    value: Any = recipe
-    for part in name.split("."):
-        value = getattr(value, part)
-    return value
+_HINT = "see radiodino-train pretrain --show for all of them"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from radiodino.runtime.atomic import atomic_path
 from radiodino.runtime.errors import InputError, OutputError
 
+from ..weights.read_checkpoint import find_checkpoint
+from ..weights.sha256 import file_sha256
 from .recipe import Recipe, as_document
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ class RunFolder:
         path: the folder.
         recipe: resolved.
         inputs: what the run was given, as typed.
+        split: the split of them that it takes; None: all.
+        start: the run whose networks it begins with; None: random ones.
         resume: whether to go on with a run that lies there.
 
     Raises:
@@ -35,12 +39,23 @@ class RunFolder:
         InputError: where the run there has another recipe.
     """
 
-    def __init__(self, path: Path, recipe: Recipe, inputs: list[str], *, resume: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        recipe: Recipe,
+        inputs: list[str],
+        *,
+        split: str | None = None,
+        start: Path | None = None,
+        resume: bool,
+    ) -> None:
         self.path = path
         self.checkpoint = path / _CHECKPOINT
         document = {
             "recipe": as_document(recipe),
             "inputs": inputs,
+            "split": split,
+            "start": None if start is None else {"path": str(start), "sha256": file_sha256(find_checkpoint(start))},
             "versions": {name: metadata.version(name) for name in ("radiodino", "torch", "timm")},
         }
         known = path / _RECIPE
@@ -60,8 +75,8 @@ class RunFolder:
                 f"{self.path} holds a run already: add --resume to go on with it, or choose another --out"
             )
         before = json.loads(known.read_text(encoding="utf-8"))
-        for part in ("recipe", "inputs"):
-            if before[part] != document[part]:
+        for part in ("recipe", "inputs", "split", "start"):
+            if before.get(part) != document[part]:
                 raise InputError(
                     f"the run in {self.path} was begun with another {part.rstrip('s')}: resume with what its "
                     f"{_RECIPE} says, or choose another --out"

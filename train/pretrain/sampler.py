@@ -2,13 +2,57 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
+
+_SOURCE = 4  # a purpose of random numbers
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
     """A permutation of `count` images, int64, the same for the same seed and epoch on every machine and rank."""
     return torch.randperm(count, generator=generator(seed, epoch, 0))
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Which images an epoch holds: all of them once, or more of some sources and fewer of others."""
+
+    sources: Sequence[str]
+    """Of each image: the file or folder of the input that it came from."""
+    strength: float
+    """0 to 1, see `radiodino.train.pretrain.recipe.Recipe.balance`."""
+
+    def order(self, seed: int, epoch: int) -> Tensor:
+        """Images of an epoch, int64, as many as there are; the same for the same seed and epoch on every machine.
+
+        Within a source every image is drawn once before any is drawn again, across epochs.
+        """
+        count = len(self.sources)
+        if not self.strength:
+            return epoch_order(count, seed, epoch)
+        members: dict[str, list[int]] = {}
+        for index, source in enumerate(self.sources):
+            members.setdefault(source, []).append(index)
+        drawn = []
+        for number, (share, own) in enumerate(zip(self._shares(members.values()), members.values(), strict=True)):
+            first, last = epoch * share, (epoch + 1) * share
+            rounds = [
+                torch.tensor(own)[torch.randperm(len(own), generator=generator(seed, number, turn, _SOURCE))]
+                for turn in range(first // len(own), -(-last // len(own)))
+            ]
+            start = first % len(own)
+            drawn.append(torch.cat(rounds)[start : start + share])
+        return torch.cat(drawn)[epoch_order(count, seed, epoch)]
+
+    def _shares(self, members: Collection[list[int]]) -> list[int]:
+        """How many images of each source an epoch holds, together as many as there are."""
+        weights = [len(own) ** (1 - self.strength) for own in members]
+        ends = [round(len(self.sources) * end / sum(weights)) for end in itertools.accumulate(weights)]
+        return [last - first for first, last in itertools.pairwise([0, *ends])]
 
 
 def step_indices(order: Tensor, step: int, batch_size: int, rank: int = 0, ranks: int = 1) -> Tensor:

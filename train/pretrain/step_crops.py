@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..ssl.classic_crops import classic_crops
 from ..ssl.crop_parameters import draw_global, draw_local
+from ..ssl.crop_settings import CropSettings
 from ..ssl.crops import make_crops
 from .recipe import Recipe
 from .sampler import generator
@@ -16,7 +17,13 @@ _CROPS = 1  # a purpose of random numbers
 
 
 def make_step_crops(
-    pixels: Tensor, recipe: Recipe, step: int, rank: int, ranks: int, device: torch.device
+    pixels: Tensor,
+    recipe: Recipe,
+    step: int,
+    rank: int,
+    ranks: int,
+    device: torch.device,
+    settings: CropSettings | None = None,
 ) -> list[Tensor]:
     """Global crops (2, B, 3, S, S) and, if any, local crops (L, B, 3, s, s) of this rank's images, float32, normalised.
 
@@ -27,15 +34,18 @@ def make_step_crops(
         rank: this process; the choices for its images do not depend on how many processes there are.
         ranks: how many processes.
         device: where the crops shall be.
+        settings: of the crops; None: those that the recipe ends with.
     """
     make = _on_device if recipe.augment == "device" else _one_by_one
-    return make(pixels, recipe, step, rank, ranks, device)
+    return make(pixels, settings or recipe.crops, recipe.seed, step, rank, ranks, device)
 
 
-def _on_device(pixels: Tensor, recipe: Recipe, step: int, rank: int, ranks: int, device: torch.device) -> list[Tensor]:
-    settings, local = recipe.crops, pixels.shape[0]
+def _on_device(
+    pixels: Tensor, settings: CropSettings, seed: int, step: int, rank: int, ranks: int, device: torch.device
+) -> list[Tensor]:
+    local = pixels.shape[0]
     height, width = pixels.shape[-2:]
-    random = generator(recipe.seed, step, _CROPS)
+    random = generator(seed, step, _CROPS)
     mine = slice(rank * local, (rank + 1) * local)
     choices = [draw_global(settings, local * ranks, height, width, random)]
     sizes = [settings.global_size]
@@ -48,13 +58,15 @@ def _on_device(pixels: Tensor, recipe: Recipe, step: int, rank: int, ranks: int,
     ]
 
 
-def _one_by_one(pixels: Tensor, recipe: Recipe, step: int, rank: int, ranks: int, device: torch.device) -> list[Tensor]:
+def _one_by_one(
+    pixels: Tensor, settings: CropSettings, seed: int, step: int, rank: int, ranks: int, device: torch.device
+) -> list[Tensor]:
     del ranks
-    settings, local = recipe.crops, pixels.shape[0]
+    local = pixels.shape[0]
     samples = []
     for index, image in enumerate(pixels):
         array = image[0].numpy() if len(image) == 1 else image.permute(1, 2, 0).contiguous().numpy()
-        random = generator(recipe.seed, step, _CROPS, rank * local + index)
+        random = generator(seed, step, _CROPS, rank * local + index)
         samples.append(classic_crops(Image.fromarray(array), settings, random))
     wide = torch.stack([torch.stack(crops[:2]) for crops in samples], dim=1)
     if not settings.local_count:
