@@ -1,0 +1,1 @@
+"""Classification by nearest neighbours (paper, section 5.1)."""

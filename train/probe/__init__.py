@@ -1,0 +1,1 @@
+"""Logistic regression on embeddings at several image sizes (paper, section 7.3)."""
