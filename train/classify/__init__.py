@@ -1,0 +1,1 @@
+"""Supervised fine-tuning (paper, section 4.1)."""
