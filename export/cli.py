@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.panel import Panel
 from rich.table import Column, Table
 
 from radiodino.runtime import console as ending
@@ -16,6 +16,8 @@ from radiodino.runtime.extras import require
 from radiodino.runtime.variants import VARIANTS, get_variant
 from radiodino.train.published.fetch import published_copy
 
+from .banner import weights_banner
+from .choose_weights import choose_weights
 from .settings import ExportSettings
 
 if TYPE_CHECKING:  # both import torch
@@ -32,8 +34,14 @@ err = Console(stderr=True, highlight=False)
 
 _VARIANT_HELP = f"Which member of the family: {', '.join(VARIANTS)}."
 _WEIGHTS_HELP = (
-    "published (the authors' weights, fetched beforehand or now), random (for trying out), or the path of a "
-    "checkpoint: .safetensors, .pth of the authors, of DINO or of DINOv2, or a folder with one."
+    "published (the authors' weights, fetched beforehand or now, and never others), demo (a demonstration, not Radio "
+    "DINO's weights, not for clinical use; tiny only), random (for trying out), or the path of a checkpoint: "
+    ".safetensors, .pth of the authors, of DINO or of DINOv2, or a folder with one. By default published; where those "
+    "of tiny are neither local nor reachable, demo, with a banner and under a name of its own."
+)
+_OUTPUT_HELP = (
+    "File to write; by default radiodino-VARIANT-PRECISION.onnx, with demonstration weights "
+    "radiodino-VARIANT-demo-PRECISION.onnx."
 )
 
 
@@ -41,7 +49,7 @@ _WEIGHTS_HELP = (
 def export(
     context: typer.Context,
     variant: Annotated[str | None, typer.Option(help=_VARIANT_HELP)] = None,
-    weights: Annotated[str, typer.Option(help=_WEIGHTS_HELP)] = "published",
+    weights: Annotated[str | None, typer.Option(help=_WEIGHTS_HELP, show_default=False)] = None,
     seed: Annotated[int, typer.Option(help="Seed of random weights.")] = 0,
     checkpoint_key: Annotated[
         str | None, typer.Option(help="teacher or student of a training checkpoint; by default the teacher.")
@@ -50,9 +58,7 @@ def export(
     fp16: Annotated[bool, typer.Option("--fp16", help="Store in fp16: half the size.")] = False,
     image_size: Annotated[int, typer.Option(help="Side of the input in pixels, a multiple of the patch.")] = 224,
     outputs: Annotated[str, typer.Option(help="Beside the embedding, comma-separated: patch_tokens, attention.")] = "",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write; by default radiodino-VARIANT-PRECISION.onnx.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help=_OUTPUT_HELP)] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     list_variants: Annotated[bool, typer.Option("--list", help="Show the variants and end.")] = False,
 ) -> None:
@@ -69,7 +75,7 @@ def export(
     require("export", "torch", "timm", "onnx", "onnxscript")
     settings = ExportSettings(
         variant=get_variant(variant),
-        weights=weights,
+        weights="published" if weights is None else weights,
         seed=seed,
         checkpoint_key=checkpoint_key,
         precision="fp16" if fp16 else "fp32",
@@ -79,17 +85,20 @@ def export(
         force=force,
     )
     settings.check()
-    if weights == "published":  # before PyTorch is imported: without a network this is where it ends
-        published_copy(settings.variant)
-    elif weights == "random":
-        _banner(variant)
+    chosen = choose_weights(settings.variant, weights)
+    if chosen.fallback_reason is not None:
+        settings = replace(settings, weights=chosen.weights)
+        settings.check()
+    banner = weights_banner(settings, chosen.fallback_reason)
+    if banner:
+        err.print(banner)
     from .pipeline import export_model
 
     with err.status("starting") as status:
         exported = export_model(settings, lambda step: status.update(f"{step} …"))
     _print_summary(exported)
-    if weights == "random":
-        _banner(variant)
+    if banner:  # again, below what the export printed
+        err.print(banner)
 
 
 @app.command()
@@ -130,16 +139,6 @@ def main() -> None:
     ending.run(app)
 
 
-def _banner(variant: str | None) -> None:
-    err.print(
-        Panel(
-            f"RANDOM WEIGHTS: this '{variant}' has learned nothing.\n"
-            "Its embeddings mean nothing; use it only to try the tools out.",
-            style="bold red",
-        )
-    )
-
-
 def _print_summary(exported: Exported) -> None:
     info = exported.info
     out.print(_parity_table(exported.comparisons))
@@ -151,6 +150,7 @@ def _print_summary(exported: Exported) -> None:
         sha256=exported.sha256,
         weights=f"{info.weights.name}, SHA-256 {info.weights.sha256}",
         licence=info.weights.licence or "not stated at the source",
+        **({"notice": info.notice} if info.notice else {}),
         next=f"radiodino-run embed IMAGES --model {exported.path} -o embeddings.csv",
     )
 

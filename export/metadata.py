@@ -6,6 +6,7 @@ import platform
 from importlib import metadata
 
 from radiodino.runtime.model_info import ModelInfo, Output, Preprocessing, Weights
+from radiodino.runtime.notice import notice_of
 from radiodino.runtime.variants import Variant
 
 from .settings import OUTPUTS
@@ -34,6 +35,7 @@ def describe(
         preprocessing=Preprocessing(resize=(image_size, image_size)),
         outputs=tuple(Output(name=name, shape=shapes[name], meaning=OUTPUTS[name]) for name in outputs),
         weights=weights,
+        notice=notice_of(weights.kind),
         tools={
             "opset": str(OPSET),
             "python": platform.python_version(),

@@ -24,7 +24,7 @@ class ExportSettings:
 
     variant: Variant
     weights: str = "published"
-    """``published``, ``random``, or the path of a checkpoint."""
+    """``published``, ``demo``, ``random``, or the path of a checkpoint."""
     seed: int = 0
     """For random weights."""
     checkpoint_key: str | None = None
@@ -35,14 +35,16 @@ class ExportSettings:
     outputs: tuple[str, ...] = ()
     """Beside ``embedding``, of `OUTPUTS`."""
     output: Path | None = None
-    """None: ``radiodino-<variant>-<precision>.onnx`` in the current folder."""
+    """None: ``radiodino-<variant>-<precision>.onnx`` in the current folder, with demonstration weights
+    ``radiodino-<variant>-demo-<precision>.onnx``."""
     force: bool = False
     """Whether an existing file may be replaced."""
 
     @property
     def target(self) -> Path:
         """The file to write."""
-        return self.output or Path(f"radiodino-{self.variant.name}-{self.precision}.onnx")
+        demo = "-demo" if self.weights == "demo" else ""
+        return self.output or Path(f"radiodino-{self.variant.name}{demo}-{self.precision}.onnx")
 
     @property
     def output_names(self) -> tuple[str, ...]:

@@ -19,7 +19,8 @@ def verify_file(path: Path, weights: str | None = None) -> list[Comparison]:
 
     Args:
         path: what radiodino-export wrote.
-        weights: the checkpoint it was made from; None rebuilds it from what the file records (published or random).
+        weights: the checkpoint it was made from; None rebuilds it from what the file records (published,
+            demonstration or random weights).
 
     Raises:
         ModelFileError: the file is damaged, foreign, or altered.
@@ -42,6 +43,11 @@ def verify_file(path: Path, weights: str | None = None) -> list[Comparison]:
             f"the random weights of {path} cannot be drawn again with this torch and timm: it was made with torch "
             f"{info.tools.get('torch')} and timm {info.tools.get('timm')}"
         )
+    if source.sha256 != info.weights.sha256 and source.kind == "demo":
+        raise WeightsError(
+            f"{path} was made from demonstration weights with SHA-256 {info.weights.sha256}, and those of this "
+            f"radiodino have {source.sha256}: export it again, or verify it with the radiodino that made it"
+        )
     if source.sha256 != info.weights.sha256:
         raise WeightsError(
             f"{path} was made from weights with SHA-256 {info.weights.sha256}, and these have {source.sha256}: "
@@ -55,6 +61,6 @@ def verify_file(path: Path, weights: str | None = None) -> list[Comparison]:
 
 
 def _recorded_weights(info: ModelInfo) -> str:
-    if info.weights.kind in ("published", "random"):
+    if info.weights.kind in ("published", "demo", "random"):
         return info.weights.kind
     raise InputError(f"this file was made from the checkpoint '{info.weights.name}': name it with --weights")

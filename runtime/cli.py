@@ -79,6 +79,7 @@ def embed(
         ending.fail(str(interrupt) or "interrupted", ending.INTERRUPTED)
     for line in summary.lines():
         typer.echo(line)
+    _warn(opened.info.notice, err=False)  # again, where a log of the run ends
     if summary.unreadable:
         raise typer.Exit(SOME_UNREADABLE)
 
@@ -94,8 +95,10 @@ def info(
     file = read_model_file(model)
     if file.document is None:
         ending.fail(f"{model} carries no radiodino metadata: make it with radiodino-export")
-    parse_model_info(file.document, model)
-    typer.echo(json.dumps({"sha256": file.sha256} | json.loads(file.document), indent=2, ensure_ascii=False))
+    notice = parse_model_info(file.document, model).notice
+    shown = {"sha256": file.sha256} | json.loads(file.document) | {"notice": notice}
+    typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    _warn(notice, err=True)
 
 
 @app.command()
@@ -121,10 +124,11 @@ def _announce(model: Model) -> None:
         f"{found.backend} {found.backend_version}; {found.weights.name}",
         err=True,
     )
-    if found.weights.kind == "random":
-        typer.secho("WARNING  random weights: these embeddings mean nothing", fg="red", bold=True, err=True)
+    _warn(found.notice, err=True)
     if found.assumed:
-        typer.secho(
-            f"WARNING  the file carries no metadata: taken for '{found.variant}' because you said so",
-            fg="red", bold=True, err=True,
-        )  # fmt: skip
+        _warn(f"the file carries no metadata: taken for '{found.variant}' because you said so", err=True)
+
+
+def _warn(notice: str | None, *, err: bool) -> None:
+    if notice:
+        typer.secho(f"WARNING  {notice}", fg="red", bold=True, err=err)

@@ -65,5 +65,18 @@ class WeightsError(RadioDinoError):
     """Weights cannot be found, read, or fitted to the variant that was asked for."""
 
 
+class UnreachableWeightsError(WeightsError):
+    """Published weights are neither local nor to be had from their source now; a damaged file is another error.
+
+    Args:
+        sentence: with the cure, as of every error.
+        reason: why they are not to be had, as a phrase; by default the sentence.
+    """
+
+    def __init__(self, sentence: str, reason: str | None = None) -> None:
+        super().__init__(sentence)
+        self.reason = reason or sentence
+
+
 class VerificationError(RadioDinoError):
     """An export differs from the PyTorch original by more than its tolerance."""

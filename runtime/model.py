@@ -211,6 +211,7 @@ class Model:
             "compute": info.compute,
             "backend": f"{info.backend} {info.backend_version}",
             "weights": {"kind": info.weights.kind, "name": info.weights.name, "sha256": info.weights.sha256},
+            "notice": info.notice,
             "assumed_variant": info.assumed,
             "radiodino": metadata.version("radiodino"),
             "intended_use": info.intended_use,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .errors import ModelFileError
+from .notice import notice_of
 from .typed_document import DocumentError, from_document
 from .variants import Variant
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: as 1, with `ModelInfo.notice`. A reader of 1 refuses it, where it would drop the notice otherwise."""
+_OLDEST_SCHEMA = 1
 INTENDED_USE = (
     "Research use only. Not a medical device: not for diagnosis, screening, triage or treatment decisions. "
     "Outputs are image features of a self-supervised model and must be validated for the population and scanner "
@@ -49,7 +52,7 @@ class Weights:
     """Where the weights came from."""
 
     kind: str
-    """``published``, ``file`` or ``random``."""
+    """``published``, ``file``, ``demo`` (this project's demonstration weights) or ``random``."""
     name: str
     sha256: str
     licence: str | None
@@ -83,6 +86,9 @@ class ModelInfo:
     """Versions of what made the file."""
     verification: dict[str, Any] = field(default_factory=dict)
     """The report of the comparison with the PyTorch original; empty where there was none."""
+    notice: str | None = None
+    """What must be said of the weights wherever the outputs go (`radiodino.runtime.notice`), None where nothing must;
+    it is part of every result."""
     intended_use: str = INTENDED_USE
 
     def to_json(self) -> str:
@@ -104,7 +110,9 @@ class LoadedInfo(ModelInfo):
 
 
 def parse_model_info(text: str, path: object) -> ModelInfo:
-    """The document `text` read from the file `path`.
+    """The document `text` read from the file `path`, as one of the present schema.
+
+    A document of schema 1 has no notice; it is given the one that its weights carry today.
 
     Raises:
         ModelFileError: where it is no JSON, of a newer schema, or lacks or mistypes an entry.
@@ -116,17 +124,18 @@ def parse_model_info(text: str, path: object) -> ModelInfo:
     schema = document.get("schema") if isinstance(document, dict) else None
     if not isinstance(schema, int) or isinstance(schema, bool):
         raise ModelFileError(f"the metadata of {path} has no schema version: export the file again")
-    if schema != SCHEMA_VERSION:
+    if not _OLDEST_SCHEMA <= schema <= SCHEMA_VERSION:
         raise ModelFileError(
-            f"{path} has metadata of schema {schema} and this radiodino reads schema {SCHEMA_VERSION}: "
+            f"{path} has metadata of schema {schema} and this radiodino reads {_OLDEST_SCHEMA} to {SCHEMA_VERSION}: "
             + ("upgrade radiodino" if schema > SCHEMA_VERSION else "export the file again")
         )
+    if schema == 1:
+        document = {"notice": None, **document, "schema": SCHEMA_VERSION}
     try:
-        return from_document(ModelInfo, document)
+        info = from_document(ModelInfo, document)
     except DocumentError as error:
-        raise ModelFileError(
-            f"the metadata of {path} is not of schema {SCHEMA_VERSION} ({error}): export it again"
-        ) from (None)
+        raise ModelFileError(f"the metadata of {path} is not of schema {schema} ({error}): export it again") from None
+    return replace(info, notice=info.notice or notice_of(info.weights.kind))
 
 
 def assumed_info(variant: Variant, *, precision: str, image_size: int, outputs: tuple[Output, ...]) -> ModelInfo:

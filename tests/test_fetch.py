@@ -16,7 +16,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from radiodino.runtime.errors import MissingExtraError, OutputError, WeightsError
+from radiodino.runtime.errors import MissingExtraError, OutputError, UnreachableWeightsError, WeightsError
 from radiodino.runtime.variants import VARIANTS, Variant
 
 torch = pytest.importorskip("torch")
@@ -222,8 +222,9 @@ def test_a_hub_file_that_is_not_what_the_hub_states(server, home, safetensors_by
     answer = hub_file(safetensors_bytes, digest="0" * 64)
     for revision in ("main", COMMIT):
         server.answers[f"/nobody/toy/resolve/{revision}/model.safetensors"] = answer
-    with pytest.raises(WeightsError, match=f"SHA-256 .* arrived, expected {'0' * 64}"):
+    with pytest.raises(WeightsError, match=f"SHA-256 .* arrived, expected {'0' * 64}") as caught:
         published_copy(HUB_TOY, hub=server.url)
+    assert not isinstance(caught.value, UnreachableWeightsError)
     assert_nothing_left(home)
 
 
@@ -353,6 +354,8 @@ def test_what_is_no_file_leaves_nothing_behind(answer, reason, server, home):
         published_copy(DRIVE_TOY, drive=server.url)
     assert THREE_CURES.format(name="toy-drive") in str(caught.value)
     assert "\n" not in str(caught.value)
+    # A file that arrived whole and is no checkpoint is there, and wrong; all else is a file that is not to be had.
+    assert isinstance(caught.value, UnreachableWeightsError) == ("of no use" not in reason)
     assert_nothing_left(home)
 
 
@@ -407,7 +410,7 @@ def test_the_default_limits_leave_time_to_answer():
 def test_a_server_that_never_answers(variant, silent, home):
     start = time.monotonic()
     with pytest.raises(
-        WeightsError, match=r"gave no answer within 0\.5 seconds|cannot be reached \(timed out\)"
+        UnreachableWeightsError, match=r"gave no answer within 0\.5 seconds|cannot be reached \(timed out\)"
     ) as caught:
         published_copy(variant, hub=silent, drive=silent, probe_seconds=0.5)
     assert time.monotonic() - start < 3
@@ -486,7 +489,7 @@ def test_what_is_local_is_not_asked_for_again(variant, server, monkeypatch, safe
 @pytest.mark.parametrize("variant", [HUB_TOY, DRIVE_TOY], ids=["hub", "drive"])
 def test_offline_mode_is_obeyed(variant, value, server, home, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", value)
-    with pytest.raises(WeightsError, match="HF_HUB_OFFLINE forbids the network") as caught:
+    with pytest.raises(UnreachableWeightsError, match="HF_HUB_OFFLINE forbids the network") as caught:
         published_copy(variant, hub=server.url, drive=server.url)
     assert THREE_CURES.format(name=variant.name) in str(caught.value)
     assert server.asked == []
@@ -531,8 +534,10 @@ def test_a_changed_file_is_an_error(change, fetched, server, safetensors_bytes):
     found = hashlib.sha256(changed[change]).hexdigest()
     message = f"has changed since it was fetched .SHA-256 {found}, expected {hashlib.sha256(content).hexdigest()}"
     for use in (lambda: published_copy(DRIVE_TOY, drive=server.url), lambda: load_weights(DRIVE_TOY, "published")):
-        with pytest.raises(WeightsError, match=f"{message}.*delete the folder .*toy-drive and fetch the weights again"):
+        cure = "delete the folder .*toy-drive and fetch the weights again"
+        with pytest.raises(WeightsError, match=f"{message}.*{cure}") as caught:
             use()
+        assert not isinstance(caught.value, UnreachableWeightsError)
     assert server.asked == []
 
 

@@ -187,6 +187,7 @@ def test_provenance_names_file_weights_and_arithmetic(model):
     assert found["model_sha256"] == model.info.file_sha256
     assert found["compute"] == "fp32"
     assert found["weights"]["kind"] == "random"
+    assert found["notice"].startswith("random weights: ")
     assert "not for diagnosis" in found["intended_use"]
 
 
@@ -250,8 +251,8 @@ def test_metadata_of_another_network_are_refused(toy_fp32, tmp_path):
 def test_a_future_schema_is_refused(toy_fp32, tmp_path):
     body = stripped(toy_fp32, tmp_path).read_bytes()
     future = tmp_path / "future.onnx"
-    future.write_bytes(seal(body, read_model_file(toy_fp32).document.replace('"schema": 1', '"schema": 2')))
-    with pytest.raises(ModelFileError, match=r"schema 2 .*upgrade"):
+    future.write_bytes(seal(body, read_model_file(toy_fp32).document.replace('"schema": 1', '"schema": 3')))
+    with pytest.raises(ModelFileError, match=r"schema 3 .*upgrade"):
         Model.load(future)
 
 

@@ -7,11 +7,21 @@ import pytest
 from radiodino.runtime.errors import ModelFileError
 from radiodino.runtime.model_file import read_model_file
 from radiodino.runtime.model_info import SCHEMA_VERSION, parse_model_info
+from radiodino.runtime.notice import NOTICES
 
 
 @pytest.fixture
-def document(toy_fp16) -> dict:
-    return json.loads(read_model_file(toy_fp16).document)
+def first(toy_fp16) -> dict:
+    """A document of schema 1, as the first files have it."""
+    document = json.loads(read_model_file(toy_fp16).document)
+    assert document["schema"] == 1
+    return document
+
+
+@pytest.fixture
+def document(first) -> dict:
+    """The same of the present schema."""
+    return first | {"schema": SCHEMA_VERSION, "notice": NOTICES["random"]}
 
 
 def test_document_round_trips(document):
@@ -28,6 +38,30 @@ def test_it_says_what_a_clinic_must_know(document):
     assert info.verification["passed"] is True
     assert "not for diagnosis" in info.intended_use
     assert set(info.tools) >= {"radiodino", "torch", "timm", "onnx", "opset"}
+
+
+def test_a_document_of_schema_1_is_given_what_it_lacks(first, document):
+    """Random weights say so, whenever their file was made."""
+    assert "notice" not in first
+    assert parse_model_info(json.dumps(first), "file") == parse_model_info(json.dumps(document), "file")
+
+
+@pytest.mark.parametrize(("kind", "notice"), [("demo", NOTICES["demo"]), ("published", None), ("file", None)])
+def test_the_kind_of_the_weights_decides_the_notice_of_schema_1(first, kind, notice):
+    first["weights"]["kind"] = kind
+    assert parse_model_info(json.dumps(first), "file").notice == notice
+
+
+def test_a_notice_is_not_lost(document):
+    """Neither where a document leaves out what its weights demand, nor where it says what this reader does not know."""
+    without = document | {"notice": None}
+    assert parse_model_info(json.dumps(without), "file").notice == NOTICES["random"]
+    other = document | {"notice": "not for clinical use", "weights": document["weights"] | {"kind": "new"}}
+    assert parse_model_info(json.dumps(other), "file").notice == "not for clinical use"
+
+
+def test_demonstration_weights_say_what_they_are():
+    assert "a demonstration, not Radio DINO's weights, not for clinical use" in NOTICES["demo"]
 
 
 def changed(document, path, value):
@@ -49,6 +83,8 @@ def changed(document, path, value):
         (["schema"], 0, "export the file again"),
         (["schema"], "1", "no schema version"),
         (["schema"], True, "no schema version"),
+        (["notice"], KeyError, "not of schema 2 .*'notice' is missing"),
+        (["notice"], 3, "'notice' is of the wrong type"),
         (["variant"], KeyError, "'variant' is missing"),
         (["variant"], 3, "'variant' is of the wrong type"),
         (["image_size"], "224", "'image_size' is of the wrong type"),

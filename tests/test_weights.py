@@ -207,7 +207,7 @@ def test_messages_name_the_file(tmp_path):
 @pytest.mark.parametrize("weights", ["absent.pth", "Published", "hf_hub:Snarcy/RadioDino-s16"])
 def test_a_path_that_is_not_there(weights):
     with pytest.raises(
-        WeightsError, match=f"there is no file or folder {weights}: give published, random, or the path"
+        WeightsError, match=f"there is no file or folder {weights}: give published, demo, random, or the path"
     ):
         load_weights(TOY, weights)
 

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from radiodino.runtime.errors import WeightsError
+from radiodino.runtime.errors import UnreachableWeightsError
 
 from ..weights.wording import one_line
 
@@ -33,7 +33,7 @@ def download_from_drive(
         The file; and None, since it has no revision.
 
     Raises:
-        WeightsError: where no whole file arrives; the message is a reason, for the caller to complete.
+        UnreachableWeightsError: where no whole file arrives; the message is a reason, for the caller to complete.
     """
     url = f"{address}/download?id={identifier}&export=download&confirm=t"
     file = folder / _FILE
@@ -44,7 +44,7 @@ def download_from_drive(
         with _progress(bar, total) as advance:
             while chunk := _next_chunk(response, url, arrived):
                 if arrived == 0 and _is_page(response.headers.get("Content-Type"), chunk):
-                    raise WeightsError(
+                    raise UnreachableWeightsError(
                         f"{url} answered with a web page in place of the file, because its daily quota is used up or "
                         "it asks to sign in; try again tomorrow, or save it with a browser"
                     )
@@ -52,7 +52,7 @@ def download_from_drive(
                 arrived += len(chunk)
                 advance(len(chunk))
     if total is not None and arrived != total:
-        raise WeightsError(f"{url} broke off after {arrived} of {total} bytes")
+        raise UnreachableWeightsError(f"{url} broke off after {arrived} of {total} bytes")
     return file, None
 
 
@@ -61,9 +61,9 @@ def _answer(url: str, timeout_seconds: float) -> http.client.HTTPResponse:
         response: http.client.HTTPResponse = urllib.request.build_opener().open(url, timeout=timeout_seconds)
     except urllib.error.HTTPError as error:
         with error:
-            raise WeightsError(f"{url} answered {error.code} {error.reason}") from error
+            raise UnreachableWeightsError(f"{url} answered {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
-        raise WeightsError(f"{url}: {one_line(str(error)) or type(error).__name__}") from error
+        raise UnreachableWeightsError(f"{url}: {one_line(str(error)) or type(error).__name__}") from error
     return response
 
 
@@ -72,7 +72,7 @@ def _next_chunk(response: http.client.HTTPResponse, url: str, arrived: int) -> b
         return response.read(_CHUNK)
     except (OSError, http.client.HTTPException) as error:
         reason = one_line(str(error)) or type(error).__name__
-        raise WeightsError(f"{url} broke off after {arrived} bytes: {reason}") from error
+        raise UnreachableWeightsError(f"{url} broke off after {arrived} bytes: {reason}") from error
 
 
 def _is_page(content_type: str | None, start: bytes) -> bool:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from radiodino.runtime.errors import WeightsError
+from radiodino.runtime.errors import UnreachableWeightsError, WeightsError
 
 from ..weights.sha256 import file_sha256
 from ..weights.wording import one_line
@@ -30,7 +30,8 @@ def download_from_hub(
         The file and the commit it is of.
 
     Raises:
-        WeightsError: where no file arrives or another than stated; the message is a reason, for the caller to complete.
+        UnreachableWeightsError: where no file arrives; the message is a reason, for the caller to complete.
+        WeightsError: where another file arrives than the one stated; likewise.
     """
     import huggingface_hub
     from huggingface_hub.errors import EntryNotFoundError
@@ -58,7 +59,7 @@ def download_from_hub(
         if stated.etag is not None and len(stated.etag) == len(digest) and stated.etag != digest:
             raise WeightsError(f"{url}: SHA-256 {digest} arrived, expected {stated.etag}")
         return file, stated.commit_hash
-    raise WeightsError(f"{address}/{identifier} holds neither {' nor '.join(_FILES)}")
+    raise UnreachableWeightsError(f"{address}/{identifier} holds neither {' nor '.join(_FILES)}")
 
 
 @contextlib.contextmanager
@@ -69,7 +70,7 @@ def _errors_name(url: str) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:
-        raise WeightsError(f"{url}: {one_line(str(error)) or type(error).__name__}") from error
+        raise UnreachableWeightsError(f"{url}: {one_line(str(error)) or type(error).__name__}") from error
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
-from radiodino.runtime.errors import OutputError, WeightsError
+from radiodino.runtime.errors import OutputError, UnreachableWeightsError, WeightsError
 from radiodino.runtime.extras import require
 from radiodino.runtime.variants import Variant
 
@@ -51,8 +51,9 @@ def published_copy(
         timeout_seconds: the longest silence of the source during the download.
 
     Raises:
-        WeightsError: where there is no published source, it cannot be reached or gives no usable file, or the local
-            copy is not what was fetched.
+        UnreachableWeightsError: where the source cannot be reached, or gives no file.
+        WeightsError: where there is no published source, it gives a file that is not the one stated or of no use, or
+            the local copy is not what was fetched.
         OutputError: where the file cannot be stored.
         MissingExtraError: where torch or huggingface_hub is needed and not installed.
     """
@@ -65,7 +66,7 @@ def published_copy(
     if copy is not None:
         return copy
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
-        raise _unfetched(variant, "HF_HUB_OFFLINE forbids the network")
+        raise _unreached(variant, "HF_HUB_OFFLINE forbids the network")
     kind, _, identifier = variant.published.partition(":")
     if kind not in _DOWNLOADS:
         raise WeightsError(f"'{variant.published}' is no known kind of source: expected hf_hub:... or gdrive:...")
@@ -75,7 +76,7 @@ def published_copy(
         require("export", "huggingface_hub")
     silence = unreachable(address, probe_seconds)
     if silence is not None:
-        raise _unfetched(variant, silence)
+        raise _unreached(variant, silence)
     require("export", "torch")  # which looks at what was fetched; said before the download
 
     folder = weights_folder(variant)
@@ -88,8 +89,10 @@ def published_copy(
                     identifier, address, Path(scratch), bar=bar, timeout_seconds=timeout_seconds
                 )
                 _check_usable(file, variant)
+            except UnreachableWeightsError as error:
+                raise _unreached(variant, error.reason) from error
             except WeightsError as error:
-                raise _unfetched(variant, str(error)) from error
+                raise WeightsError(_unfetched(variant, str(error))) from error
             copy = PublishedCopy(
                 folder=folder,
                 file=file.name,
@@ -119,9 +122,13 @@ def _check_usable(file: Path, variant: Variant) -> None:
         raise WeightsError(f"what was fetched is of no use: {error}") from error
 
 
-def _unfetched(variant: Variant, reason: str) -> WeightsError:
-    """The error for weights that are neither local nor to be had, with the three cures."""
-    return WeightsError(
+def _unreached(variant: Variant, reason: str) -> UnreachableWeightsError:
+    return UnreachableWeightsError(_unfetched(variant, reason), reason)
+
+
+def _unfetched(variant: Variant, reason: str) -> str:
+    """The sentence for weights that are neither local nor to be had, with the three cures."""
+    return (
         f"the published weights of '{variant.name}' ({variant.published}) are not in {weights_folder(variant)} and "
         f"could not be fetched ({reason}): run  radiodino-export fetch --variant {variant.name}  on a machine with "
         "internet and copy its RADIODINO_HOME folder here, or give a file with --weights FILE, or try out with "

@@ -13,6 +13,7 @@ from radiodino.runtime.variants import Variant
 from ..backbone import build_backbone
 from ..published.fetch import published_copy
 from .backbone_state import backbone_state
+from .demonstration import demonstration_backbone
 from .read_checkpoint import find_checkpoint, read_checkpoint
 from .sha256 import file_sha256, values_sha256
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _TRAINED_SIZE = 224  # px, of the family's global crops
+_KEYLESS = {"random": "random", "demo": "demonstration"}
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,11 @@ class WeightsSource:
     """Where weights came from; it travels with whatever is made of them."""
 
     kind: str
-    """``published``, ``file`` or ``random``."""
+    """``published``, ``file``, ``demo`` or ``random``; `radiodino.runtime.notice` says what must be said of the last
+    two wherever they go."""
     name: str
-    """``hf_hub:Snarcy/RadioDino-s16``, a file's name without its folder, or ``random, seed 0``."""
+    """``hf_hub:Snarcy/RadioDino-s16``, a file's name without its folder, ``radiodino's demonstration weights, tiny``,
+    or ``random, seed 0``."""
     sha256: str
     """Of the bytes of the file that was read; for random weights of the state dict's values in the alphabetical
     order of its keys (float32, little endian)."""
@@ -53,11 +57,11 @@ def load_weights(
 
     Args:
         variant: what to build.
-        weights: ``published`` for the authors' weights (the local copy, fetched first where there is none), ``random``
-            for untrained ones to try things out with, or the path of a checkpoint file or folder (``./random`` for a
-            file of that name).
+        weights: ``published`` for the authors' weights (the local copy, fetched first where there is none; never any
+            others), ``demo`` for the demonstration weights that come with this package, ``random`` for untrained ones
+            to try things out with, or the path of a checkpoint file or folder (``./random`` for a file of that name).
         image_size: side of the square input in pixels, a multiple of the variant's patch. The position table of any of
-            the three is resized to it where its grid differs.
+            them is resized to it where its grid differs.
         seed: of the random weights: the same for the same seed and versions of torch and timm, whatever the size.
         checkpoint_key: take the backbone under this key of a checkpoint (``student``) instead of the teacher's.
 
@@ -66,17 +70,17 @@ def load_weights(
 
     Raises:
         WeightsError: where the weights cannot be found, read, fetched or fitted to the variant.
-        InputError: where the size is no multiple of the patch, no weights are named, or a key is given for random
-            weights.
+        InputError: where the size is no multiple of the patch, no weights are named, or a key is given for
+            weights that are no training checkpoint.
         OutputError: where fetched weights cannot be stored.
         MissingExtraError: where torch, timm, safetensors or huggingface_hub is needed and not installed.
         MemoryError: where a checkpoint is larger than the memory that is free.
     """
     variant.grid(image_size)  # refuse early
     if not weights:  # an empty path would mean the current folder
-        raise InputError("no weights are named: expected published, random, or the path of a checkpoint")
-    if weights == "random" and checkpoint_key is not None:
-        raise InputError(f"there is no key '{checkpoint_key}' in random weights: leave the key out")
+        raise InputError("no weights are named: expected published, demo, random, or the path of a checkpoint")
+    if weights in _KEYLESS and checkpoint_key is not None:
+        raise InputError(f"there is no key '{checkpoint_key}' in {_KEYLESS[weights]} weights: leave the key out")
     # Before torch is imported, which takes seconds: what cannot be reached shall be said soon.
     located = None if weights == "random" else _located(variant, weights)
     require("export", "torch", "timm")
@@ -131,5 +135,9 @@ def _located(variant: Variant, weights: str) -> tuple[Path, WeightsSource]:
     if weights == "published":
         copy = published_copy(variant)
         return copy.path, WeightsSource("published", copy.source, copy.sha256, copy.licence, "")
+    if weights == "demo":
+        path, record = demonstration_backbone(variant)
+        name = f"radiodino's demonstration weights, {variant.name}"
+        return path, WeightsSource("demo", name, record.files[record.backbone].sha256, record.licence, "")
     file = find_checkpoint(Path(weights))
     return file, WeightsSource("file", file.name, file_sha256(file), None, "")

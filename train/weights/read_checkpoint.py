@@ -24,7 +24,7 @@ def find_checkpoint(path: Path) -> Path:
     try:
         if not path.exists():
             raise WeightsError(
-                f"there is no file or folder {path}: give published, random, or the path of a checkpoint"
+                f"there is no file or folder {path}: give published, demo, random, or the path of a checkpoint"
             )
         if not path.is_dir():
             return path
