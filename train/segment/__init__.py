@@ -1,0 +1,1 @@
+"""Segmentation on frozen features (paper, section 7.2)."""
