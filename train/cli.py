@@ -14,6 +14,14 @@ from radiodino.runtime.errors import InputError
 from radiodino.runtime.extras import require
 from radiodino.runtime.variants import VARIANTS
 
+from .commands.explain import explain
+from .commands.finetune import finetune
+from .commands.knn import knn
+from .commands.probe import probe
+from .commands.report import report
+from .commands.segment import segment
+from .commands.split import split as split_data
+
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -30,11 +38,22 @@ def train() -> None:
 def pretrain(
     data: Annotated[
         list[str] | None,
-        typer.Option(help="Images: folders, files, globs, zip archives, .npz sets; may be given several times."),
+        typer.Option(
+            help="Images: folders, files, globs, zip archives, .npz sets, .csv or .parquet manifests, "
+            "medmnist:NAME[:SIZE]; may be given several times."
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Take the images of this split alone: train, val or test, as data set or manifest says."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder.")] = None,
     variant: Annotated[str, typer.Option(help=f"One of {', '.join(VARIANTS)} (paper, table 2).")] = "tiny",
     method: Annotated[str, typer.Option(help="dino or dinov2.")] = "dino",
+    start: Annotated[
+        Path | None,
+        typer.Option("--start", help="Begin with the networks of this run, for a phase at another resolution."),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file over the paper's recipe.")] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="name=value over both, e.g. teacher.temperature=0.07; repeatable.")
@@ -74,7 +93,7 @@ def pretrain(
     from .pretrain.loop import pretrain as run
 
     try:
-        with progress_bar("steps") as progress:
+        with progress_bar("images, then steps") as progress:
             done = run(
                 recipe,
                 data,
@@ -83,14 +102,27 @@ def pretrain(
                 accelerator=accelerator,
                 devices=devices,
                 nodes=nodes,
+                split=split,
+                start=start,
                 cache=cache,
                 progress=progress,
+                decoding=progress,
+                tell=lambda note: typer.echo(f"note     {note}", err=True),
             )
     except KeyboardInterrupt as interrupt:
         ending.fail(str(interrupt) or "interrupted", ending.INTERRUPTED)
     typer.echo(f"wrote    {done.checkpoint}, {done.steps} steps, last loss {done.loss:.4f}")
     typer.echo(f"speed    {done.images_per_second:.1f} images/s")
     typer.echo(f"next     radiodino-export --variant {recipe.variant} --fp16 --weights {out}")
+
+
+app.command()(explain)
+app.command()(finetune)
+app.command()(knn)
+app.command()(probe)
+app.command()(report)
+app.command()(segment)
+app.command("split")(split_data)
 
 
 def main() -> None:

@@ -101,5 +101,3 @@ def group_of(key: str, pattern: str | None) -> str:
     if found.re.groups != 1:
         raise InputError(f"'{pattern}' must have one group in parentheses, found {found.re.groups}")
     return key if found[1] is None else found[1]
-
-
