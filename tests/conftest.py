@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 import zipfile
 from collections.abc import Callable
@@ -35,6 +36,15 @@ def _own_home(tmp_path_factory):
         del os.environ["RADIODINO_HOME"]
     else:
         os.environ["RADIODINO_HOME"] = before
+
+
+@pytest.fixture(autouse=True)
+def _no_handler_left_behind():
+    """PyTorch's DataLoader leaves a handler for ended children behind; in a process in which OpenVINO has computed, a
+    call of it from another test ends the process with a segmentation fault."""
+    yield
+    if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) is not signal.SIG_DFL:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
