@@ -201,7 +201,7 @@ def test_heads_export_in_both_precisions_with_a_dynamic_batch():
     from radiodino.export.half import to_half
     from radiodino.export.trace import OPSET
 
-    both, batch = Both(), torch.export.Dim("batch")
+    both, batch = Both().eval(), torch.export.Dim("batch")
     program = torch.onnx.export(
         both, inputs(2), dynamo=True, dynamic_shapes=({0: batch}, {0: batch}), opset_version=OPSET,
         input_names=["tokens", "image"], output_names=["paper", "lite"], optimize=True, verbose=False,

@@ -19,7 +19,7 @@ from PIL import Image
 from radiodino.runtime.errors import InputError, OutputError, WeightsError
 from radiodino.runtime.variants import VARIANTS
 from radiodino.train.pretrain.collapse import TrainingError
-from radiodino.train.segment.estimate import duration, refuse_too_large
+from radiodino.train.segment.estimate import duration, measure, refuse_too_large
 from radiodino.train.segment.examples import Examples
 from radiodino.train.segment.heads import build_head
 from radiodino.train.segment.loop import train_head
@@ -125,6 +125,8 @@ def test_a_run_learns_and_writes_all_down(whole, split):
     assert found["lesions"]["dice"] == pytest.approx(np.mean(lesions))
     assert found["all"]["images"] == len(images) == 6
     assert set(found["by_class"]) == {"benign", "normal"}
+    assert found["at_half"]["all"]["images"] == 6
+    assert (found["at_half"] == {name: found[name] for name in found["at_half"]}) == (found["threshold"] == 0.5)
     table = (out / "segment.md").read_text()
     assert "| lite |" in table
     assert f"{100 * found['lesions']['dice']:.1f}" in table
@@ -417,6 +419,23 @@ def test_too_large_a_pass_is_refused_with_one_that_fits():
     refuse_too_large(1 << 20, "paper", recipe, torch.device("cpu"))
     with pytest.raises(InputError, match=r"needs about 1048576 GiB.*--set paper\.micro_batch=1,"):
         refuse_too_large(1 << 50, "paper", recipe, torch.device("cpu"))
+
+
+def test_the_estimate_counts_what_a_gradient_needs(toy):
+    from lightning_fabric import Fabric
+
+    head = build_head("paper", 48, 16, channels=8, blocks=2)
+    before = {name: value.clone() for name, value in head.state_dict().items()}
+    backbone, _ = load_weights(toy, "random", image_size=SIDE)
+    found = measure(backbone, head, Fabric(accelerator="cpu", devices=1), SIDE)
+    # Four maps of each block, the one before them, and a few of one channel; of float32.
+    assert 8 * (4 * 2 + 1) <= found.activation_bytes / SIDE**2 / 4 < 8 * (4 * 2 + 1) + 6
+    assert same(head.state_dict(), before)
+    recipe = SegmentRecipe(views=ViewRecipe(count=2), paper=HeadRecipe(epochs=5))
+    expected = (10 * 2 + 3) * found.backbone_seconds + 5 * (10 * found.step_seconds + 3 * found.forward_seconds)
+    assert found.training_seconds(recipe, "paper", 10, 3) == pytest.approx(expected)
+    assert found.memory_bytes(HeadRecipe(micro_batch=2), 10) == int(1.1 * 2 * found.activation_bytes)
+    assert found.memory_bytes(HeadRecipe(), 10) == int(1.1 * 10 * found.activation_bytes)
 
 
 def test_tokens_that_do_not_fit_on_the_disk_are_refused(tmp_path):

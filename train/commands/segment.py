@@ -19,7 +19,10 @@ _HEADS = {"paper": ("paper",), "lite": ("lite",), "both": ("paper", "lite")}
 def segment(
     data: Annotated[
         list[str] | None,
-        typer.Option(help="Images with masks: folders or zip archives, in one of the layouts that the README lists."),
+        typer.Option(
+            help="Images with masks: folders or zip archives, with NAME_mask.png beside NAME.png (BUSI's own layout) "
+            "or folders images/ and masks/ with equal names; may be given several times."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results.")] = None,
     variant: Annotated[str, typer.Option(help=f"One of {', '.join(VARIANTS)} (paper, table 2).")] = "tiny",
@@ -30,9 +33,14 @@ def segment(
         str | None, typer.Option(help="teacher or student of a training checkpoint; by default the teacher.")
     ] = None,
     head: Annotated[
-        str, typer.Option(help="paper (section 7.2), lite (this project's own, 300 times less work) or both.")
+        str,
+        typer.Option(
+            help="paper (section 7.2), lite (this project's own, at least 260 times fewer multiply-adds) or both."
+        ),
     ] = "lite",
-    image_size: Annotated[int | None, typer.Option(help="Side in pixels; 448 (paper, section 7.2).")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Side in pixels, a multiple of the patch; 448 (paper, section 7.2).")
+    ] = None,
     fractions: Annotated[
         str, typer.Option(help="Shares of training, validation and test images; of BUSI 0.6,0.2,0.2 (paper, table 1).")
     ] = "0.7,0.1,0.2",
@@ -57,7 +65,9 @@ def segment(
     config: Annotated[Path | None, typer.Option(help="YAML file over the presets.")] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", help="name=value over both, e.g. views.count=4 or paper.micro_batch=2; repeatable."),
+        typer.Option(
+            "--set", help="name=value over presets and file, e.g. views.count=4 or paper.micro_batch=2; repeatable."
+        ),
     ] = None,
     precision: Annotated[
         str | None, typer.Option(help="Of training: 32-true or bf16-mixed; 32-true. Tests are in float32.")
@@ -72,7 +82,7 @@ def segment(
 ) -> None:
     """Segment lesions with a head on the frozen backbone (paper, section 7.2, table 10).
 
-    Writes DIR/segmenter-HEAD.pth, segment.json, segment.md and pictures. Ctrl-C ends it with the last whole epoch, and
+    Writes OUT/segmenter-HEAD.pth, segment.json, segment.md and pictures. Ctrl-C ends it with the last whole epoch, and
     --resume goes on from there bit for bit.
     """
     require("train", "torch", "timm", "yaml", "lightning_fabric", "matplotlib")

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
+_PLENTY = 10**10  # multiply-adds, a second or so on one core in training
+
+
 @dataclass(frozen=True)
 class Estimate:
     """Seconds and bytes."""
@@ -60,7 +63,9 @@ def measure(backbone: nn.Module, head: Head, fabric: Fabric, image_size: int) ->
     """
     device = fabric.device
     size, patch = image_size, head.patch
-    grid = max(2, math.ceil(size / patch / 2))  # a quarter of the area is large enough to be measured
+    grid = size // patch
+    if head.macs(size) > _PLENTY:  # a quarter of the area is large enough to be measured
+        grid = max(2, math.ceil(grid / 2))
     share = (grid * patch / size) ** 2
     trial = copy.deepcopy(head).to(device).train()
     images = torch.zeros(1, 3, size, size, device=device)

@@ -1,11 +1,12 @@
 """A segmentation head for the edge: it works where the tokens are, and looks at the image for edges alone.
 
-The paper's head runs 64 channels through sixteen convolutions at full resolution, 25 times the work of the tiny
-backbone. What it makes of a token is a smooth map: the token's patch of 16 × 16 pixels comes out of one linear layer.
+The paper's head runs 64 channels through sixteen convolutions at full resolution: at 448 px 118.6 GMACs where the tiny
+backbone takes 7.1. What it makes of a token is a smooth map: its patch of 16 × 16 pixels comes out of one linear layer.
 Here the tokens are brought to a lesion's outline in three steps, each twice as fine as the last: at the grid of the
 patches (1/16), at 1/8 and at 1/4 of the image's side, with depthwise and pointwise convolutions, whose work falls with
 the area. Where an edge runs exactly, the tokens of large patches no longer say; a few strided convolutions on the
-image itself do, and join at 1/8 and 1/4. The last map is interpolated to full resolution.
+image itself do, and join at 1/8 and 1/4. The last map is interpolated to full resolution. That takes 0.33 GMACs for
+tiny, 356 times fewer.
 
 Every operator is one that phones, ONNX Runtime, OpenVINO and TensorRT have: convolution, ReLU, addition, bilinear
 resize; batch norm folds into its convolution (`radiodino.train.segment.conv_norm.fold_batch_norm`).

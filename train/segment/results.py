@@ -29,6 +29,7 @@ class Tested:
     threshold: float
     validation_dice: float
     test: Overlaps
+    """On the test images, at `threshold` and, untuned, at 0.5."""
 
 
 def tested_head(segmenter: Segmenter, split: SplitPairs, trained: Trained, device: torch.device) -> Tested:
@@ -42,16 +43,20 @@ def tested_head(segmenter: Segmenter, split: SplitPairs, trained: Trained, devic
     """
     val = overlaps(segmenter, split.pairs, split.places["val"], THRESHOLDS, device).dice
     threshold = best_threshold(val)
-    test = overlaps(segmenter, split.pairs, split.places["test"], (threshold,), device)
+    test = overlaps(segmenter, split.pairs, split.places["test"], (threshold, 0.5), device)
     dice = float(val[THRESHOLDS.index(threshold)].mean())
     return Tested(segmenter.head, trained, threshold, dice, test)
 
 
 def metrics_of(one: Tested, split: SplitPairs) -> dict[str, Any]:
-    """Dice and IoU on the test images, see `summary`."""
+    """Dice and IoU on the test images at the chosen threshold, see `summary`."""
+    return _summary(one, 0, split)
+
+
+def _summary(one: Tested, row: int, split: SplitPairs) -> dict[str, Any]:
     places = split.places["test"]
     labels = [split.pairs.labels[place] for place in places]
-    return summary(one.test.dice[0], one.test.iou[0], split.lesions[places], labels)
+    return summary(one.test.dice[row], one.test.iou[row], split.lesions[places], labels)
 
 
 def results_of(one: Tested, split: SplitPairs) -> dict[str, Any]:
@@ -76,6 +81,7 @@ def results_of(one: Tested, split: SplitPairs) -> dict[str, Any]:
         "best_epoch": one.trained.best_epoch,
         "log": list(one.trained.log),
         **metrics_of(one, split),
+        "at_half": _summary(one, 1, split),
         "per_image": images,
     }
 
@@ -93,12 +99,14 @@ def table_of(tested: Sequence[Tested], split: SplitPairs, variant: Variant) -> s
                 f"{one.head.macs(split.size) / 1e9:.2f}",
                 *(_percent(found[group][name]) for group in ("lesions", "all") for name in ("dice", "iou")),
                 _percent(empty["dice"]),
+                _percent(_summary(one, 1, split)["lesions"]["dice"]),
                 f"{one.threshold:.2f}",
                 f"{one.trained.best_epoch} of {one.trained.epochs}",
             ]
         )
     columns = ["head", "parameters (M)", "GMACs", "Dice, lesions (%)", "IoU, lesions (%)", "Dice, all (%)",
-               "IoU, all (%)", "empty found empty (%)", "threshold", "best epoch"]  # fmt: skip
+               "IoU, all (%)", "empty found empty (%)", "Dice, lesions, at 0.5 (%)", "threshold",
+               "best epoch"]  # fmt: skip
     places = split.places["test"]
     size = split.size
     lesions = int(split.lesions[places].sum())
