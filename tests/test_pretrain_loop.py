@@ -280,7 +280,7 @@ def test_sources_are_balanced(tmp_path):
         return make_step_crops(pixels, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("radiodino.train.pretrain.loop.make_step_crops", noted)
+        patch.setattr("radiodino.train.pretrain.training.make_step_crops", noted)
         inputs = [str(tmp_path / "few"), str(tmp_path / "many")]
         settings = recipe("balance=1", "epochs=1", "optimiser.warmup_epochs=0")
         pretrain(settings, inputs, tmp_path / "run", accelerator="cpu", cache=tmp_path / "cache")

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from radiodino.runtime.errors import InputError, WeightsError
 from radiodino.train.position_table import resize_position_table
 
-from ..weights.read_checkpoint import find_checkpoint
+from ..weights.read_checkpoint import find_checkpoint, read_checkpoint
 from .methods import Method
 from .networks import DinoNetwork
 
@@ -34,10 +32,10 @@ def start_from(path: Path, student: DinoNetwork, teacher: DinoNetwork, method: M
     """
     file = find_checkpoint(path)
     try:
-        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # of pickle, zip and torch, of many kinds
-        raise WeightsError(f"cannot read {file}: {' '.join(str(error).split())[:200]}") from None
-    if not isinstance(state, dict) or not {"student", "teacher", "centres"} <= set(state):
+        state = read_checkpoint(file)
+    except WeightsError as error:
+        raise WeightsError(f"cannot read {file}: {error}") from None
+    if not {"student", "teacher", "centres"} <= set(state):
         raise InputError(f"{file} is no checkpoint of radiodino-train pretrain: name the folder of a run")
     for name, network in (("student", student), ("teacher", teacher)):
         found = dict(state[name])
