@@ -18,6 +18,7 @@ from PIL import Image
 
 from radiodino.runtime.errors import InputError, OutputError, WeightsError
 from radiodino.runtime.variants import VARIANTS
+from radiodino.train.data.normalise import normalise
 from radiodino.train.pretrain.collapse import TrainingError
 from radiodino.train.segment.estimate import duration, measure, refuse_too_large
 from radiodino.train.segment.examples import Examples
@@ -29,7 +30,6 @@ from radiodino.train.segment.recipe import HeadRecipe, SegmentRecipe, ViewRecipe
 from radiodino.train.segment.run import segment
 from radiodino.train.segment.segmenter import load_segmenter, save_segmenter
 from radiodino.train.segment.tokens import StoredTokens
-from radiodino.train.segment.views import normalised
 from radiodino.train.weights.load import load_weights
 
 SIDE = 64
@@ -144,7 +144,7 @@ def test_the_checkpoint_gives_the_tested_masks_again(whole, split, known):
     segmenter, document = load_segmenter(out / "segmenter-lite.pth")
     assert not segmenter.training
     place = split.places["test"][0]
-    images = normalised(torch.from_numpy(split.pairs.pixels[place][None]))
+    images = normalise(torch.from_numpy(split.pairs.pixels[place][None]))
     with torch.no_grad():
         logits = segmenter(images)
     assert logits.shape == (1, SIDE, SIDE)
@@ -262,7 +262,7 @@ def test_every_version_has_its_turn(split, toy, tmp_path):
     examples = Training(split, toy, tmp_path, RECIPE).examples
     row = np.array([0])
     first, second, third, fourth = (examples.training(row, epoch) for epoch in range(4))
-    plain = normalised(torch.from_numpy(split.pairs.pixels[split.places["train"][0]][None]))
+    plain = normalise(torch.from_numpy(split.pairs.pixels[split.places["train"][0]][None]))
     assert torch.equal(first.images, plain)
     torch.testing.assert_close(second.images, plain.flip(-1), atol=1e-4, rtol=0)
     assert (third.images - plain).abs().max() > 0.1

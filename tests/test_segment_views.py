@@ -7,8 +7,9 @@ pytest.importorskip("torch")
 
 import torch
 
+from radiodino.train.data.normalise import normalise
 from radiodino.train.segment.recipe import ViewRecipe
-from radiodino.train.segment.views import make_views, normalised
+from radiodino.train.segment.views import make_views
 
 CPU = torch.device("cpu")
 RECIPE = ViewRecipe()
@@ -34,7 +35,7 @@ def test_the_plain_view_is_the_model_cards_preprocessing(channels):
     colour = torch.from_numpy(pixels).expand(-1, 3, -1, -1).float() / 255
     expected = transforms.normalize(colour, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     assert torch.equal(found, expected)
-    assert torch.equal(normalised(torch.from_numpy(pixels)), expected)
+    assert torch.equal(normalise(torch.from_numpy(pixels)), expected)
     assert masks.dtype == torch.float32
 
 
@@ -64,7 +65,7 @@ def test_an_image_and_its_mask_move_together():
     images, masks = make_views(
         np.repeat(255 * disc[None, None], 20, 0), np.repeat(disc[None], 20, 0), np.arange(20), numbers, recipe, 0, CPU
     )
-    middle = (normalised(torch.tensor([[[[0.0]]], [[[1.0]]]])).mean(0))[:, 0, 0]
+    middle = (normalise(torch.tensor([[[[0.0]]], [[[1.0]]]])).mean(0))[:, 0, 0]
     assert torch.equal(images[:, 0] >= middle[0], masks > 0)
     areas = masks.sum(dim=(1, 2)) / disc.sum()
     assert 1 / 1.5**2 * 0.9 < areas.min() < 0.8 < 1.3 < areas.max() < 1.5**2 * 1.1
@@ -75,7 +76,7 @@ def test_an_image_and_its_mask_move_together():
 def test_brightness_leaves_the_mask_and_the_range(pictures):
     recipe = ViewRecipe(brightness=0.9, zoom=1.0, shift=0.0)
     images, masks = views(pictures, [0] * 30, range(2, 32), recipe)
-    low, high = (float(normalised(torch.full((1, 1, 1, 1), value))[0, 0]) for value in (0.0, 1.0))
+    low, high = (float(normalise(torch.full((1, 1, 1, 1), value))[0, 0]) for value in (0.0, 1.0))
     assert images[:, 0].min() >= low - 1e-5
     assert images[:, 0].max() <= high + 1e-5
     means = images.mean(dim=(1, 2, 3))

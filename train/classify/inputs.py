@@ -10,12 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from radiodino.runtime.model_info import Preprocessing
-
+from ..data.normalise import normalise
 from ..pretrain.sampler import generator
 from .augment import autoaugment
 
-_CARD = Preprocessing()
 _AUGMENT = 1  # a purpose of random numbers, beside the order of an epoch (0) and the head's start (2)
 
 
@@ -58,8 +56,7 @@ class ImageInputs:
 
     def prepare(self, batch: Tensor) -> Tensor:
         """float32 (B, 3, S, S), as the model card normalises: ``ToTensor``, then ImageNet's mean and deviation."""
-        mean, std = (torch.tensor(values, device=batch.device).view(1, 3, 1, 1) for values in (_CARD.mean, _CARD.std))
-        return (batch.float().div(255) - mean) / std
+        return normalise(batch)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from radiodino.runtime.errors import InputError
-from radiodino.runtime.model_info import Preprocessing
 
-_CARD = Preprocessing()
+from ..data.normalise import normalise
 
 
 def network_input(pixels: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
@@ -33,9 +32,7 @@ def network_input(pixels: NDArray[np.uint8], device: torch.device | str = "cpu")
             f"expected images of uint8 and shape (N, 1 or 3, S, S), found {pixels.dtype} of shape {pixels.shape}: "
             "decode them with open_images"
         )
-    raw = torch.from_numpy(np.array(pixels)).to(device).float().div(255).expand(-1, 3, -1, -1)
-    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (_CARD.mean, _CARD.std))
-    return (raw - mean) / std
+    return normalise(torch.from_numpy(np.array(pixels)).to(device))
 
 
 def batches(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from radiodino.runtime.errors import InputError
 from radiodino.runtime.model_info import Preprocessing
 
+from ..data.normalise import normalise
 from .device import in_words
 from .source import check_pixels
 
@@ -66,7 +67,6 @@ class NetworkSource:
         self._where = device
         self._precision = precision
         self._mean, self._std = mean, std
-        self._channel_mean, self._channel_std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (mean, std))
 
     def describe(self) -> dict[str, Any]:
         """See `FeatureSource`."""
@@ -87,13 +87,11 @@ class NetworkSource:
         check_pixels(pixels, self.image_size)
         try:
             with torch.inference_mode(), torch.autocast(self._where.type, torch.bfloat16, self._precision == "bf16"):
-                found: Tensor = self._network(self._normalised(pixels))
+                found: Tensor = self._network(self._input(pixels))
                 return found.float().cpu().numpy()
         except torch.OutOfMemoryError as error:  # an accelerator's; commands know how to say the general kind
             raise MemoryError(str(error)) from error
 
-    def _normalised(self, pixels: NDArray[np.uint8]) -> Tensor:
-        # In torchvision's order of operations, so that every value has its bits; a grey channel becomes three here.
+    def _input(self, pixels: NDArray[np.uint8]) -> Tensor:
         raw = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(self._where)
-        scaled = raw[..., : self._network_size, : self._network_size].float().div_(255)
-        return (scaled - self._channel_mean).div_(self._channel_std)
+        return normalise(raw[..., : self._network_size, : self._network_size], self._mean, self._std)

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..data.normalise import normalise
 from .examples import EVALUATED_AT_ONCE
 from .metrics import Values, overlap
 from .pairs import Pairs
-from .views import normalised
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
@@ -36,7 +36,7 @@ def probabilities(
     for start in range(0, len(places), EVALUATED_AT_ONCE):
         own = places[start : start + EVALUATED_AT_ONCE]
         pixels = torch.from_numpy(np.ascontiguousarray(pairs.pixels[own])).to(device)
-        yield segmenter(normalised(pixels)).float().sigmoid()
+        yield segmenter(normalise(pixels)).float().sigmoid()
 
 
 def overlaps(

@@ -11,29 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from radiodino.runtime.model_info import Preprocessing
-
+from ..data.normalise import normalise
 from ..pretrain.sampler import generator
 from .recipe import ViewRecipe
 
 _VIEW = 5  # a purpose of random numbers
 _AS_IT_IS, _FLIPPED = 0, 1
-
-_CARD = Preprocessing()
-
-
-def normalised(pixels: Tensor) -> Tensor:
-    """Pixels as the network takes them: ``ToTensor`` and ``Normalize`` of the model card.
-
-    Args:
-        pixels: (N, C, S, S), uint8, or floating point in 0..1; C = 1 or 3.
-
-    Returns:
-        (N, 3, S, S), float32.
-    """
-    scaled = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
-    mean, std = (scaled.new_tensor(values)[:, None, None] for values in (_CARD.mean, _CARD.std))
-    return (scaled - mean) / std
 
 
 def make_views(
@@ -63,7 +46,7 @@ def make_views(
     truths = torch.from_numpy(np.ascontiguousarray(masks[places])).to(device).float()
     drawn = [_draw(int(place), int(view), recipe, seed) for place, view in zip(places, views, strict=True)]
     if all(view == _AS_IT_IS for view in views):
-        return normalised(images), truths
+        return normalise(images), truths
     boxes = torch.stack([box for box, _ in drawn]).to(device)
     tones = torch.stack([tone for _, tone in drawn]).to(device)[:, :, None, None, None]
     shape = [len(places), 1, *truths.shape[1:]]
@@ -72,7 +55,7 @@ def make_views(
     moved_truths = functional.grid_sample(truths[:, None], grid, padding_mode="zeros", align_corners=False)[:, 0]
     grey = moved.mean(dim=(1, 2, 3), keepdim=True)
     toned = ((moved - grey) * tones[:, 1] + grey) * tones[:, 0]
-    return normalised(toned.clamp_(0, 1)), (moved_truths >= 0.5).float()
+    return normalise(toned.clamp_(0, 1)), (moved_truths >= 0.5).float()
 
 
 def _draw(place: int, view: int, recipe: ViewRecipe, seed: int) -> tuple[Tensor, Tensor]:
