@@ -25,8 +25,8 @@ from radiodino.train.classify.inputs import FeatureInputs, ImageInputs  # noqa: 
 from radiodino.train.classify.loop import train_one  # noqa: E402
 from radiodino.train.classify.predict import predict  # noqa: E402
 from radiodino.train.classify.recipe import Recipe  # noqa: E402
-from radiodino.train.classify.schedule import learning_rates  # noqa: E402
 from radiodino.train.pretrain.collapse import TrainingError  # noqa: E402
+from radiodino.train.schedule import learning_rates  # noqa: E402
 
 RECIPE = {"epochs": 4, "warmup_epochs": 1, "batch_size": 16, "learning_rate": 3e-3, "precision": "32-true",
           "image_size": 32}  # fmt: skip

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 pytest.importorskip("yaml")
 
 from radiodino.train.classify.recipe import Recipe
-from radiodino.train.classify.schedule import learning_rates
+from radiodino.train.schedule import learning_rates
 
 
 def test_the_papers_schedule_in_closed_form():

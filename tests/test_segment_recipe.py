@@ -7,7 +7,7 @@ pytest.importorskip("torch")
 pytest.importorskip("yaml")
 
 from radiodino.runtime.errors import InputError
-from radiodino.train.segment.loop import learning_rates
+from radiodino.train.schedule import learning_rates
 from radiodino.train.segment.recipe import LITE, HeadRecipe, SegmentRecipe, ViewRecipe, resolve
 
 

@@ -20,12 +20,12 @@ from radiodino.runtime.prefetch import prefetch
 from ..pretrain.collapse import TrainingError
 from ..pretrain.interrupt import Interrupt, deferred_interrupt
 from ..pretrain.sampler import generator
+from ..schedule import learning_rates
 from .folds import Fold
 from .history import History
 from .inputs import Inputs
 from .predict import WORKERS, predict
 from .recipe import Recipe
-from .schedule import learning_rates
 
 _ORDER = 0  # a purpose of random numbers, see `inputs`
 

@@ -20,7 +20,7 @@ from radiodino.runtime.errors import InputError, OutputError, WeightsError
 
 from ..pretrain.collapse import TrainingError
 from ..pretrain.sampler import epoch_order, seed_of
-from ..ssl.schedules import Schedule, iteration_cosine_schedule
+from ..schedule import learning_rates
 from ..weights.read_checkpoint import read_checkpoint
 from .dice_loss import segmentation_loss
 from .examples import Examples
@@ -180,14 +180,6 @@ def begun(checkpoint: Path, identity: dict[str, Any], *, resume: bool) -> dict[s
                 "with, or choose another --out"
             )
     return content
-
-
-def learning_rates(recipe: HeadRecipe, per_epoch: int) -> Schedule:
-    """The learning rate of every step, float64: flat in the warm-up, then half a cosine from the peak towards 0."""
-    warm = recipe.warmup_epochs * per_epoch
-    rest = recipe.epochs * per_epoch - warm
-    flat = np.full(warm, recipe.warmup_learning_rate)
-    return np.concatenate([flat, iteration_cosine_schedule(recipe.learning_rate, 0.0, rest)]) if rest else flat
 
 
 @dataclass

@@ -67,6 +67,11 @@ class HeadRecipe:
                 "warmup_epochs or epochs"
             )
 
+    @property
+    def minimum_learning_rate(self) -> float:
+        """Where the cosine would arrive one step after the last."""
+        return 0.0
+
 
 _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, ANY),
