@@ -88,6 +88,7 @@ def segment(
     require("train", "torch", "timm", "yaml", "lightning_fabric", "matplotlib")
     if head not in _HEADS:
         raise InputError(f"there is no segmentation head '{head}': choose one of {', '.join(_HEADS)}")
+    from ..features.texts import shares
     from ..segment.recipe import resolve
     from ..settings import as_document
 
@@ -109,7 +110,7 @@ def segment(
         raise InputError("name the images with --data and the results' folder with --out")
     known = get_variant(variant)
     known.grid(recipe.image_size)
-    shares = _fractions(fractions)
+    split_shares = shares(fractions)
     from radiodino.runtime.progress import progress_bar
 
     from ..data.mask_pairs import open_pairs
@@ -127,7 +128,7 @@ def segment(
     try:
         with progress_bar("images") as progress:
             pairs = open_pairs(data, recipe.image_size, cache=cache, progress=progress)
-        split = split_pairs(pairs, fractions=shares, seed=split_seed, group=group, lesions_only=lesions_only)
+        split = split_pairs(pairs, fractions=split_shares, seed=split_seed, group=group, lesions_only=lesions_only)
         written = run(
             split,
             data,
@@ -150,11 +151,3 @@ def segment(
     typer.echo(f"wrote    {written}" + (f", {out / 'pictures'}" if pictures else ""))
     for kind in heads:
         typer.echo(f"         {out / f'segmenter-{kind}.pth'}")
-
-
-def _fractions(text: str) -> tuple[float, float, float]:
-    try:
-        train, val, test = (float(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"--fractions takes three shares such as 0.7,0.1,0.2, found '{text}'") from None
-    return train, val, test

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from radiodino.runtime.errors import InputError
 from radiodino.runtime.progress import progress_bar
 
 
@@ -45,9 +44,10 @@ def split(
     from ..data.listing import list_data
     from ..data.split_manifest import write_splits
     from ..data.splits import SPLITS
+    from ..features.texts import shares
 
     with progress_bar("fetching") as progress:
-        listing, origin = list_data(inputs, progress).completed(fractions=_fractions(fractions), seed=seed, group=group)
+        listing, origin = list_data(inputs, progress).completed(fractions=shares(fractions), seed=seed, group=group)
     for note in listing.remarks:
         typer.echo(f"note     {note}", err=True)
     write_splits(listing, output, overwrite=force)
@@ -57,11 +57,3 @@ def split(
     for source in dict.fromkeys(source for source, _ in counts):
         numbers = ", ".join(f"{counts[source, name]} {name}" for name in SPLITS)
         typer.echo(f"         {source}: {numbers}")
-
-
-def _fractions(text: str) -> tuple[float, float, float]:
-    try:
-        train, val, test = (float(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"--fractions takes three numbers with commas between, as 0.7,0.1,0.2, not '{text}'") from None
-    return train, val, test

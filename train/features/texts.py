@@ -35,10 +35,14 @@ def shares(text: str) -> tuple[float, float, float]:
     Raises:
         InputError: where they are not three numbers.
     """
-    found = numbers(text, "--fractions")
-    if len(found) != 3:
-        raise InputError(f"--fractions takes three shares (train,val,test), such as 0.7,0.1,0.2, not '{text}'")
-    return found
+    try:
+        train, val, test = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(
+            "--fractions takes three shares (train,val,test), three numbers with commas between, as 0.7,0.1,0.2, not "
+            f"'{text}'"
+        ) from None
+    return train, val, test
 
 
 def words(text: str) -> tuple[str, ...]:
