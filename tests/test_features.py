@@ -375,10 +375,15 @@ def test_features_that_are_not_finite_are_refused_with_the_image(folder):
         extract_features(source, cache, batch_size=2)
 
 
-def test_random_weights_are_said_aloud(options, toy_fp32, capsys):
+def test_weights_that_are_not_the_authors_are_said_aloud(options, toy_fp32, capsys):
     for text in ("random", str(toy_fp32)):
         announce(open_source(text, options))
         assert "WARNING  random weights" in capsys.readouterr().err
+    demo = NetworkSource(
+        torch.nn.Identity(), name="d", size=3, image_size=16, network_size=16, provenance={"kind": "demo"}, device=CPU
+    )
+    announce(demo)
+    assert "WARNING  demonstration weights" in capsys.readouterr().err
     announce(PixelSource(8))
     said = capsys.readouterr().err
     assert "64 features of 8 px images, on cpu" in said
