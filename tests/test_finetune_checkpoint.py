@@ -84,6 +84,8 @@ def test_what_is_no_classifier_is_refused(raw, tmp_path):
         ({"image_size": "32"}, "image size '32'"),
         ({"classes": ["a"]}, r"classes \['a'\]"),
         ({"classes": 3}, "classes 3"),
+        ({"classes": [0, 1, 2]}, r"classes \[0, 1, 2\], expected .* the names of at least two classes"),
+        ({"classes": ["a", None, "c"]}, r"classes \['a', None, 'c'\]"),
         ({"classes": ["a", "b"]}, r"'head\.bias' has the shape \(3,\), expected \(2,\)"),
         ({"image_size": 64}, r"'backbone\.pos_embed' has the shape \(1, 5, 48\), expected \(1, 17, 48\)"),
         ({"variant": "tiny"}, "not 'tiny'"),

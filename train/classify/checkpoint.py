@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -76,16 +76,20 @@ def _stated(document: dict[str, Any], name: str) -> tuple[Variant, int, int]:
     """Variant, image size and number of classes."""
     variant, size, classes = (document.get(entry) for entry in ("variant", "image_size", "classes"))
     known = VARIANTS.get(variant) if isinstance(variant, str) else None
-    if known is None or not isinstance(size, int) or not isinstance(classes, list) or len(classes) < 2:
+    if known is None or not isinstance(size, int) or not _are_names(classes):
         raise WeightsError(
             f"the document of {name} says variant {variant!r}, image size {size!r} and classes {classes!r}, expected "
-            f"one of {', '.join(VARIANTS)}, a number of pixels, and at least two names: fine-tune again"
+            f"one of {', '.join(VARIANTS)}, a number of pixels, and the names of at least two classes: fine-tune again"
         )
     try:
         known.grid(size)
     except InputError as error:
         raise WeightsError(f"the document of {name} does not fit its variant: {error}") from None
     return known, size, len(classes)
+
+
+def _are_names(classes: object) -> TypeGuard[list[str]]:
+    return isinstance(classes, list) and len(classes) > 1 and all(isinstance(name, str) for name in classes)
 
 
 def _check_types(model: dict[str, Any], name: str) -> None:
