@@ -75,7 +75,7 @@ def describe(
             "name": ", ".join(names),
             "inputs": names,
             "images": {part: len(indices) for part, indices in parts.items()},
-            "class_counts": {part: class_counts(labelled, indices) for part, indices in parts.items()},
+            "class_counts": {part: labelled.class_counts(indices) for part, indices in parts.items()},
             "split": labelled.origin,
             "unreadable": len(labelled.images.unreadable),
         },
@@ -94,12 +94,6 @@ def describe(
         "intended_use": INTENDED_USE,
         "versions": {name: metadata.version(name) for name in ("radiodino", "torch", "timm")},
     }
-
-
-def class_counts(labelled: LabelledImages, indices: NDArray[np.int64]) -> dict[str, int]:
-    """How many of the images are of each class."""
-    counts = np.bincount(labelled.targets[indices], minlength=len(labelled.classes))
-    return dict(zip(labelled.classes, counts.tolist(), strict=True))
 
 
 def _thresholds(

@@ -20,6 +20,7 @@ from radiodino.runtime.notice import notice_of
 from radiodino.runtime.variants import get_variant
 
 from ..data.labelled import LabelledImages, labelled_images
+from ..data.splits import SPLITS
 from ..evaluate.outcome import write_outcome
 from ..features.bar import Bar, no_bar
 from ..features.device import choose_device, in_words
@@ -27,7 +28,7 @@ from ..settings import as_document
 from ..weights.load import WeightsSource, load_weights
 from .checkpoint import NAME, load_classifier, save_classifier
 from .classifier import Classifier, new_head
-from .document import class_counts, describe
+from .document import describe
 from .folds import Fold, make_folds
 from .history import forget
 from .inputs import FeatureInputs, ImageInputs, Inputs
@@ -240,7 +241,7 @@ def _fabric(recipe: Recipe, device: torch.device, devices: int, nodes: int) -> A
 
 
 def _refuse_undefined(labelled: LabelledImages, test: NDArray[np.int64], references: Mapping[str, float]) -> None:
-    absent = [name for name, count in class_counts(labelled, test).items() if not count]
+    absent = [name for name, count in labelled.class_counts(test).items() if not count]
     if absent and "auc" in references:
         raise InputError(
             f"no test image is of the class '{absent[0]}', which leaves the AUC undefined: drop its --reference, or "
@@ -254,7 +255,7 @@ def _data(labelled: LabelledImages, inputs: Sequence[str]) -> dict[str, Any]:
         "classes": list(labelled.classes),
         "images": len(labelled.targets),
         "split": labelled.origin,
-        "class_counts": {part: class_counts(labelled, labelled.where(part)) for part in ("train", "val", "test")},
+        "class_counts": {part: labelled.class_counts(labelled.where(part)) for part in SPLITS},
         "unreadable": labelled.images.unreadable,
         "remarks": list(labelled.images.remarks),
     }

@@ -37,6 +37,11 @@ class LabelledImages:
         """Indices of the images in any of `splits`, rising."""
         return np.flatnonzero(np.isin(np.array(self.splits), splits)).astype(np.int64)
 
+    def class_counts(self, indices: NDArray[np.int64]) -> dict[str, int]:
+        """How many of the images at `indices` are of each class, those of none included."""
+        counts = np.bincount(self.targets[indices], minlength=len(self.classes))
+        return dict(zip(self.classes, counts.tolist(), strict=True))
+
 
 def labelled_images(
     inputs: Sequence[str],

@@ -179,16 +179,10 @@ def _mean(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _data(found: LabelledImages) -> dict[str, Any]:
-    counts = {
-        split: {
-            name: int((found.targets[found.where(split)] == place).sum()) for place, name in enumerate(found.classes)
-        }
-        for split in SPLITS
-    }
     return {
         "classes": list(found.classes),
         "images": len(found.images),
-        "per_split_and_class": counts,
+        "per_split_and_class": {split: found.class_counts(found.where(split)) for split in SPLITS},
         "origin": found.origin,
         "unreadable": found.images.unreadable,
         "notes": found.images.notes(),
