@@ -23,6 +23,7 @@ from radiodino.runtime import console as ending
 from radiodino.runtime.atomic import atomic_path
 from radiodino.runtime.errors import InputError, OutputError, WeightsError
 from radiodino.runtime.extras import require
+from radiodino.runtime.folder import make_folder
 from radiodino.runtime.notice import notice_of
 from radiodino.runtime.typed_document import DocumentError, from_document
 from radiodino.runtime.variants import Variant, get_variant
@@ -190,10 +191,7 @@ def _write(out: Path, record: Demonstration, contents: Mapping[str, bytes]) -> N
         raise OutputError(
             f"the demonstration weights take {total:,} bytes, at most {LIMIT:,} may be shipped: leave out heads"
         )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {out}: {error.strerror or error}") from error
+    make_folder(out)
     foreign = sorted({path.name for path in out.iterdir()} - set(files))
     if foreign:
         raise OutputError(f"{out} holds what is no part of this packing ({', '.join(foreign)}): delete it first")

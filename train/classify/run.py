@@ -16,6 +16,7 @@ from torch import nn
 
 from radiodino.runtime.atomic import atomic_path
 from radiodino.runtime.errors import InputError
+from radiodino.runtime.folder import make_folder
 from radiodino.runtime.notice import notice_of
 from radiodino.runtime.variants import get_variant
 
@@ -35,7 +36,7 @@ from .inputs import FeatureInputs, ImageInputs, Inputs
 from .loop import train_one
 from .predict import predict
 from .recipe import Recipe
-from .run_folder import begin, digest, fold_folder, make_folder, refuse_run, write_images
+from .run_folder import begin, digest, fold_folder, refuse_run, write_images
 from .summary import summarise, table
 
 _HEAD = 2  # a purpose of random numbers, see `inputs`

@@ -10,6 +10,7 @@ from typing import Any
 
 from radiodino.runtime.atomic import atomic_path
 from radiodino.runtime.errors import InputError, OutputError
+from radiodino.runtime.folder import make_folder
 
 from ..data.labelled import LabelledImages
 from .folds import Fold
@@ -76,18 +77,6 @@ def digest(labelled: LabelledImages) -> str:
 def fold_folder(folder: Path, number: int) -> Path:
     """Where the fold of this number, from 1, is kept."""
     return folder / f"fold-{number}"
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder with its parents, where it is not there yet.
-
-    Raises:
-        OutputError: where it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror or error}") from error
 
 
 def write_images(folder: Path, labelled: LabelledImages, folds: tuple[Fold, ...]) -> None:

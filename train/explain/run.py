@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from radiodino.runtime.errors import InputError, OutputError
+from radiodino.runtime.errors import InputError
+from radiodino.runtime.folder import make_folder
 from radiodino.runtime.notice import notice_of
 
 from ..evaluate.outcome import write_outcome
@@ -71,10 +72,7 @@ def explain(
     """
     if not data and not masks:
         raise InputError("name the images with --data, or images with masks with --masks")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {out}: {error.strerror or error}") from error
+    make_folder(out)
     device = choose_device(settings.accelerator)
     say(f"device   {in_words(device)}")
     work = Work(settings, tuple(data), tuple(masks), out, device, cache, bar)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from radiodino.runtime.atomic import atomic_path
 from radiodino.runtime.errors import InputError, OutputError
+from radiodino.runtime.folder import make_folder
 
 
 def prepare_out(folder: Path, features: Path | None = None) -> None:
@@ -28,10 +29,7 @@ def prepare_out(folder: Path, features: Path | None = None) -> None:
     """
     if features is not None and features.suffix.lower() != ".npz":
         raise InputError(f"--features-out {features} must end in .npz")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror or error}; choose another --out") from None
+    make_folder(folder)
     if not os.access(folder, os.W_OK):
         raise OutputError(f"the folder {folder} is not writable: choose another --out")
     if features is not None and (features.is_dir() or not features.parent.is_dir()):

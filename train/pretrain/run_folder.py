@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from radiodino.runtime.atomic import atomic_path
 from radiodino.runtime.errors import InputError, OutputError
+from radiodino.runtime.folder import make_folder
 
 from ..weights.read_checkpoint import find_checkpoint
 from ..weights.sha256 import file_sha256
@@ -61,10 +62,7 @@ class RunFolder:
         known = path / _RECIPE
         if known.exists():
             self._refuse_other(known, document, resume)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make the run folder {path}: {error.strerror or error}") from error
+        make_folder(path)
         with atomic_path(known, overwrite=True) as temporary:
             temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         self._board: SummaryWriter | None = None

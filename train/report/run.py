@@ -9,6 +9,7 @@ from pathlib import Path
 
 from radiodino.runtime.atomic import atomic_path, refuse_existing
 from radiodino.runtime.errors import InputError, OutputError
+from radiodino.runtime.folder import make_folder
 from radiodino.runtime.machine import this_machine
 
 from .blocks import Page
@@ -95,10 +96,7 @@ def _write_pictures(page: Page, folder: Path, overwrite: bool) -> None:
     found = page.pictures()
     if not found:
         return
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+    make_folder(folder)
     for picture in found:
         refuse_existing(folder / f"{picture.name}.png", overwrite=overwrite)
     for picture in found:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radiodino.runtime.atomic import atomic_path
-from radiodino.runtime.errors import OutputError
+from radiodino.runtime.folder import make_folder
 
 _TRUTH, _FOUND = "#2ca02c", "#ff7f0e"
 _INCHES = 3.2  # a panel's side
@@ -71,9 +71,6 @@ def draw(path: Path, pixels: NDArray[np.uint8], outlines: Sequence[Outline]) -> 
             panel.contourf(places, places, closed, levels=[0.5, 1], colors=[colour], alpha=0.25)
             panel.contour(places, places, closed, levels=[0.5], colors=[colour], linewidths=1.2)
     figure.text(0.5, 0.01, "research use only, not for diagnosis", fontsize=7, ha="center")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {path.parent}: {error.strerror or error}") from error
+    make_folder(path.parent)
     with atomic_path(path, overwrite=True) as temporary:
         figure.savefig(temporary, format="png", dpi=110)

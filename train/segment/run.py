@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from radiodino.runtime.errors import InputError, OutputError
+from radiodino.runtime.errors import InputError
+from radiodino.runtime.folder import make_folder
 from radiodino.runtime.variants import Variant
 
 from ..evaluate.outcome import write_outcome
+from ..features.bar import Bar, no_bar
 from ..features.device import choose_device, in_words
 from ..settings import as_document
 from ..weights.load import load_weights
@@ -37,13 +37,6 @@ from .segmenter import Segmenter, save_segmenter
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-Told = Callable[[int, int], None]
-
-
-@contextlib.contextmanager
-def _silent(_what: str) -> Iterator[Told]:
-    yield lambda _done, _total: None
-
 
 def segment(
     split: SplitPairs,
@@ -58,7 +51,7 @@ def segment(
     accelerator: str = "auto",
     resume: bool = False,
     pictures: int = 5,
-    progress: Callable[[str], AbstractContextManager[Told]] = _silent,
+    progress: Bar = no_bar,
     say: Callable[[str], None] = lambda _line: None,
     stop_after: int | None = None,
 ) -> Path:
@@ -76,7 +69,7 @@ def segment(
         accelerator: as Lightning Fabric names them: ``auto``, ``cpu``, ``cuda``.
         resume: go on with trainings that lie in `out`.
         pictures: how many test images with a lesion to draw, spread from the worst Dice to the best.
-        progress: makes a progress bar for what it is told.
+        progress: shows how far it is.
         say: is told lines for the user: device, estimates.
         stop_after: see `train_head`.
 
@@ -128,10 +121,7 @@ def segment(
     identity = {"variant": variant.name, "weights": source.sha256, "images": _digest(split)}
     for kind in heads:
         begun(out / training_file(kind), {**identity, "recipe": recipe.document_of(kind)}, resume=resume)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {out}: {error.strerror or error}") from error
+    make_folder(out)
 
     # The backbone's tokens, once for all heads, then each head.
     with progress("backbone") as told:
