@@ -9,7 +9,7 @@ rounds of one run, each contestant in a process of its own that is idle while ot
 - **official style**: `radiodino.benchmarks.official_style_step` with its data path, files decoded anew and cropped with
   torchvision in worker processes;
 - **official style, step alone**: the same step on crops that lie ready on the device;
-- **ours**, and **ours, compiled**: the functions of `radiodino.train.pretrain.loop`, with their data path.
+- **ours**, and **ours, compiled**: the steps of `radiodino.train.pretrain.training`, with their data path.
 
 The first round of each warms up and does not count. On a machine with a CUDA device the same command measures there.
 """

@@ -1,128 +1,35 @@
-"""``radiodino-train``: self-supervised pretraining."""
+"""``radiodino-train``: from self-supervised pretraining to the report, one subcommand each."""
 
 from __future__ import annotations
-
-import json
-from dataclasses import replace
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from radiodino.runtime import console as ending
-from radiodino.runtime.errors import InputError
-from radiodino.runtime.extras import require
-from radiodino.runtime.variants import VARIANTS
 
 from .commands.explain import explain
 from .commands.finetune import finetune
 from .commands.knn import knn
+from .commands.pretrain import pretrain
 from .commands.probe import probe
 from .commands.report import report
 from .commands.segment import segment
-from .commands.split import split as split_data
+from .commands.split import split
 
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Pretrain Radio DINO backbones on images of your own. Research use only.",
-)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.callback()
 def train() -> None:
-    """Pretrain Radio DINO backbones on images of your own. Research use only."""
+    """Train Radio DINO backbones on images of your own, and see what they are worth. Research use only.
 
-
-@app.command()
-def pretrain(
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Images: folders, files, globs, zip archives, .npz sets, .csv or .parquet manifests, "
-            "medmnist:NAME[:SIZE]; may be given several times."
-        ),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(help="Take the images of this split alone: train, val or test, as data set or manifest says."),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run's folder.")] = None,
-    variant: Annotated[str, typer.Option(help=f"One of {', '.join(VARIANTS)} (paper, table 2).")] = "tiny",
-    method: Annotated[str, typer.Option(help="dino or dinov2.")] = "dino",
-    start: Annotated[
-        Path | None,
-        typer.Option("--start", help="Begin with the networks of this run, for a phase at another resolution."),
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file over the paper's recipe.")] = None,
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="name=value over both, e.g. teacher.temperature=0.07; repeatable.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the images; 200 (paper, section 4).")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images per step over all processes; 512, 256 or 128 (paper, section 4).")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, exactly.")] = False,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    devices: Annotated[int, typer.Option(help="Processes on this machine; torchrun and SLURM overrule it.")] = 1,
-    nodes: Annotated[int, typer.Option(help="Machines.")] = 1,
-    cache: Annotated[
-        Path | None, typer.Option(help="Where decoded images are kept; by default RADIODINO_HOME.")
-    ] = None,
-    show: Annotated[bool, typer.Option("--show", help="Print the resolved recipe and end.")] = False,
-) -> None:
-    """Pretrain a backbone with DINO or DINOv2 (paper, section 4); the checkpoint exports with --weights OUT.
-
-    Ctrl-C ends it with a checkpoint, and --resume goes on from there bit for bit.
+    Data are split, backbones pretrained, and their features judged by nearest neighbours and logistic regression; they
+    are fine-tuned to classify, segment lesions with a head, and show in pictures what they look at. A report puts the
+    results beside the paper's.
     """
-    require("train", "torch", "timm", "yaml", "lightning_fabric")
-    from radiodino.runtime.progress import progress_bar
-
-    from .pretrain.recipe import as_document, load_recipe, preset, set_entries
-
-    recipe = preset(method, variant)
-    if config:
-        recipe = load_recipe(config, recipe)
-    recipe = set_entries(recipe, setting or [])
-    recipe = replace(recipe, epochs=epochs or recipe.epochs, batch_size=batch_size or recipe.batch_size)
-    if show:
-        typer.echo(json.dumps(as_document(recipe), indent=2))
-        return
-    if not data or out is None:
-        raise InputError("name the images with --data and the run's folder with --out")
-    from .pretrain.loop import pretrain as run
-
-    try:
-        with progress_bar("images, then steps") as progress:
-            done = run(
-                recipe,
-                data,
-                out,
-                resume=resume,
-                accelerator=accelerator,
-                devices=devices,
-                nodes=nodes,
-                split=split,
-                start=start,
-                cache=cache,
-                progress=progress,
-                decoding=progress,
-                tell=lambda note: typer.echo(f"note     {note}", err=True),
-            )
-    except KeyboardInterrupt as interrupt:
-        ending.fail(str(interrupt) or "interrupted", ending.INTERRUPTED)
-    typer.echo(f"wrote    {done.checkpoint}, {done.steps} steps, last loss {done.loss:.4f}")
-    typer.echo(f"speed    {done.images_per_second:.1f} images/s")
-    typer.echo(f"next     radiodino-export --variant {recipe.variant} --fp16 --weights {out}")
 
 
-app.command()(explain)
-app.command()(finetune)
-app.command()(knn)
-app.command()(probe)
-app.command()(report)
-app.command()(segment)
-app.command("split")(split_data)
+for command in (split, pretrain, knn, probe, finetune, segment, explain, report):
+    app.command()(command)
 
 
 def main() -> None:

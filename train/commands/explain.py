@@ -9,7 +9,9 @@ import typer
 
 from radiodino.runtime import console as ending
 from radiodino.runtime.extras import require
-from radiodino.runtime.variants import VARIANTS, get_variant
+from radiodino.runtime.variants import get_variant
+
+from .options import Accelerator, Cache, CheckpointKey, Variant
 
 
 def explain(
@@ -33,7 +35,7 @@ def explain(
             "throughout, outlined."
         ),
     ] = None,
-    variant: Annotated[str, typer.Option(help=f"One of {', '.join(VARIANTS)} (paper, table 2).")] = "tiny",
+    variant: Variant = "tiny",
     pictures: Annotated[
         str,
         typer.Option(
@@ -66,16 +68,12 @@ def explain(
     umap_metric: Annotated[str, typer.Option(help="cosine or euclidean.")] = "cosine",
     seed: Annotated[int, typer.Option(help="Of umap and of random weights.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Images at a time through the network.")] = 16,
-    checkpoint_key: Annotated[
-        str | None, typer.Option(help="teacher or student of a training checkpoint; by default the teacher.")
-    ] = None,
+    checkpoint_key: CheckpointKey = None,
     split: Annotated[
         str | None, typer.Option(help="Take of --data these images alone: train, val or test, as it says itself.")
     ] = None,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    cache: Annotated[
-        Path | None, typer.Option(help="Where decoded images are kept; by default RADIODINO_HOME.")
-    ] = None,
+    accelerator: Accelerator = "auto",
+    cache: Cache = None,
 ) -> None:
     """Draw attention maps, Grad-CAM, patch tokens as colours and a UMAP (paper, sections 6 and 7.4), as PNG.
 

@@ -12,7 +12,19 @@ import typer
 from radiodino.runtime import console as ending
 from radiodino.runtime.errors import InputError
 from radiodino.runtime.extras import require
-from radiodino.runtime.variants import VARIANTS
+
+from .options import (
+    Accelerator,
+    BackboneWeights,
+    Cache,
+    CheckpointKey,
+    Devices,
+    Fractions,
+    Nodes,
+    Resume,
+    Show,
+    Variant,
+)
 
 
 def finetune(
@@ -24,13 +36,9 @@ def finetune(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder.")] = None,
-    variant: Annotated[str, typer.Option(help=f"One of {', '.join(VARIANTS)} (paper, table 2).")] = "tiny",
-    weights: Annotated[
-        str, typer.Option(help="Of the backbone: published, demo, random, or a checkpoint's file or folder.")
-    ] = "published",
-    checkpoint_key: Annotated[
-        str | None, typer.Option(help="teacher or student of a training checkpoint; by default the teacher.")
-    ] = None,
+    variant: Variant = "tiny",
+    weights: BackboneWeights = "published",
+    checkpoint_key: CheckpointKey = None,
     freeze_backbone: Annotated[
         bool,
         typer.Option(
@@ -62,9 +70,7 @@ def finetune(
             "epochs=10 (30), batch_size=64 (256 images), precision=32-true; repeatable.",
         ),
     ] = None,
-    fractions: Annotated[
-        str, typer.Option(help="Shares of train, val and test, for images without a split of their own.")
-    ] = "0.7,0.1,0.2",
+    fractions: Fractions = "0.7,0.1,0.2",
     split_seed: Annotated[int, typer.Option(help="Of that split; the recipe's seed is --set seed=.")] = 0,
     group: Annotated[
         str | None,
@@ -73,14 +79,12 @@ def finetune(
             "as of a patient, go to the same split and fold."
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, exactly.")] = False,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    devices: Annotated[int, typer.Option(help="Processes on this machine; torchrun and SLURM overrule it.")] = 1,
-    nodes: Annotated[int, typer.Option(help="Machines.")] = 1,
-    cache: Annotated[
-        Path | None, typer.Option(help="Where decoded images are kept; by default RADIODINO_HOME.")
-    ] = None,
-    show: Annotated[bool, typer.Option("--show", help="Print the resolved recipe and end.")] = False,
+    resume: Resume = False,
+    accelerator: Accelerator = "auto",
+    devices: Devices = 1,
+    nodes: Nodes = 1,
+    cache: Cache = None,
+    show: Show = False,
 ) -> None:
     """Fine-tune a backbone as a classifier (paper, sections 4.1, 5.2 and 7.1; tables 4 to 9).
 

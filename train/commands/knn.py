@@ -9,7 +9,8 @@ import typer
 
 from radiodino.runtime import console as ending
 from radiodino.runtime.extras import require
-from radiodino.runtime.variants import VARIANTS
+
+from .options import Accelerator, Cache, CheckpointKey, Fractions, Group, PassSize, Precision, Pretrained, Variants
 
 _DATA = "Folders, files, globs, zip archives, .npz sets"
 
@@ -26,10 +27,7 @@ def knn(
     data: Annotated[list[str] | None, typer.Option(help=f"{_DATA}, with a label each; repeatable.")] = None,
     gallery_data: Annotated[list[str] | None, typer.Option(help="Instead of --data: all these are gallery.")] = None,
     query_data: Annotated[list[str] | None, typer.Option(help="Instead of --data: all these are queries.")] = None,
-    variant: Annotated[
-        list[str] | None,
-        typer.Option(help=f"Of backbones: {', '.join(VARIANTS)}; once, or once for each --weights. Default: tiny."),
-    ] = None,
+    variant: Variants = None,
     k: Annotated[str, typer.Option("--k", help="Numbers of neighbours (paper: 1, 5, 20).")] = "1,5,20",
     temperature: Annotated[
         float,
@@ -40,34 +38,22 @@ def knn(
     ] = 0.07,
     gallery: Annotated[str, typer.Option(help="Splits of --data that are gallery, e.g. train,val.")] = "train",
     queries: Annotated[str, typer.Option(help="Splits of --data that are classified.")] = "test",
-    fractions: Annotated[
-        str, typer.Option(help="Shares of train,val,test where the data set has no split (paper, table 1).")
-    ] = "0.7,0.1,0.2",
-    group: Annotated[
-        str | None, typer.Option(help="Regular expression with one group: images with equal text stay in one split.")
-    ] = None,
+    fractions: Fractions = "0.7,0.1,0.2",
+    group: Group = None,
     seed: Annotated[int, typer.Option(help="Of the split and of random weights.")] = 0,
     image_size: Annotated[
         int | None,
         typer.Option(help="Side in px; by default 224, and a timm model's, exported file's or pixels' own."),
     ] = None,
-    checkpoint_key: Annotated[
-        str | None, typer.Option(help="teacher or student of a training checkpoint; by default the teacher.")
-    ] = None,
-    pretrained: Annotated[
-        bool, typer.Option("--pretrained", help="timm: and preset: with timm's weights (fetched); else random ones.")
-    ] = False,
-    batch_size: Annotated[int | None, typer.Option(help="Images per pass; by default 32, on a GPU 256.")] = None,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[
-        str | None, typer.Option(help="fp32 or bf16; by default fp32, and what an exported file says of itself.")
-    ] = None,
+    checkpoint_key: CheckpointKey = None,
+    pretrained: Pretrained = False,
+    batch_size: PassSize = None,
+    accelerator: Accelerator = "auto",
+    precision: Precision = None,
     features_out: Annotated[
         Path | None, typer.Option(help="Keep the embeddings of gallery and queries in this .npz file.")
     ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Where decoded images are kept; by default RADIODINO_HOME.")
-    ] = None,
+    cache: Cache = None,
 ) -> None:
     """Classify images by their nearest neighbours in feature space (paper, section 5.1, table 3).
 

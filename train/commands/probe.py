@@ -9,7 +9,8 @@ import typer
 
 from radiodino.runtime import console as ending
 from radiodino.runtime.extras import require
-from radiodino.runtime.variants import VARIANTS
+
+from .options import Accelerator, Cache, CheckpointKey, Fractions, Group, PassSize, Precision, Pretrained, Variants
 
 
 def probe(
@@ -25,10 +26,7 @@ def probe(
             "timm:NAME, preset:NAME (preset:dino-b16 is the paper's DINO base); repeatable."
         ),
     ] = None,
-    variant: Annotated[
-        list[str] | None,
-        typer.Option(help=f"Of backbones: {', '.join(VARIANTS)}; once, or once for each --weights. Default: tiny."),
-    ] = None,
+    variant: Variants = None,
     sizes: Annotated[
         str,
         typer.Option(
@@ -43,30 +41,18 @@ def probe(
             help="Inverse strengths of the L2 penalty; the best macro F1 on val decides. One value is taken as it is.",
         ),
     ] = "0.0001,0.001,0.01,0.1,1,10",
-    fractions: Annotated[
-        str, typer.Option(help="Shares of train,val,test where the data set has no split (paper, table 1).")
-    ] = "0.7,0.1,0.2",
-    group: Annotated[
-        str | None, typer.Option(help="Regular expression with one group: images with equal text stay in one split.")
-    ] = None,
+    fractions: Fractions = "0.7,0.1,0.2",
+    group: Group = None,
     seed: Annotated[int, typer.Option(help="Of the split, of random weights and of the solver.")] = 0,
-    checkpoint_key: Annotated[
-        str | None, typer.Option(help="teacher or student of a training checkpoint; by default the teacher.")
-    ] = None,
-    pretrained: Annotated[
-        bool, typer.Option("--pretrained", help="timm: and preset: with timm's weights (fetched); else random ones.")
-    ] = False,
-    batch_size: Annotated[int | None, typer.Option(help="Images per pass; by default 32, on a GPU 256.")] = None,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[
-        str | None, typer.Option(help="fp32 or bf16; by default fp32, and what an exported file says of itself.")
-    ] = None,
+    checkpoint_key: CheckpointKey = None,
+    pretrained: Pretrained = False,
+    batch_size: PassSize = None,
+    accelerator: Accelerator = "auto",
+    precision: Precision = None,
     features_out: Annotated[
         Path | None, typer.Option(help="Keep the embeddings of all images in this .npz file, as embeddings_SIZE.")
     ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Where decoded images are kept; by default RADIODINO_HOME.")
-    ] = None,
+    cache: Cache = None,
 ) -> None:
     """Judge frozen features at several image sizes by logistic regression (paper, section 7.3).
 

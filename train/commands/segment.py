@@ -11,7 +11,9 @@ import typer
 from radiodino.runtime import console as ending
 from radiodino.runtime.errors import InputError, OutputError
 from radiodino.runtime.extras import require
-from radiodino.runtime.variants import VARIANTS, get_variant
+from radiodino.runtime.variants import get_variant
+
+from .options import Accelerator, BackboneWeights, Cache, CheckpointKey, Group, Resume, Show, Variant
 
 _HEADS = {"paper": ("paper",), "lite": ("lite",), "both": ("paper", "lite")}
 
@@ -25,13 +27,9 @@ def segment(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results.")] = None,
-    variant: Annotated[str, typer.Option(help=f"One of {', '.join(VARIANTS)} (paper, table 2).")] = "tiny",
-    weights: Annotated[
-        str, typer.Option(help="Of the backbone: published, demo, random, or a checkpoint's file or folder.")
-    ] = "published",
-    checkpoint_key: Annotated[
-        str | None, typer.Option(help="teacher or student of a training checkpoint; by default the teacher.")
-    ] = None,
+    variant: Variant = "tiny",
+    weights: BackboneWeights = "published",
+    checkpoint_key: CheckpointKey = None,
     head: Annotated[
         str,
         typer.Option(
@@ -46,10 +44,7 @@ def segment(
     ] = "0.7,0.1,0.2",
     split_seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
     seed: Annotated[int | None, typer.Option(help="Of the training; 0.")] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(help="Regular expression with one group: images whose names share its text share a split."),
-    ] = None,
+    group: Group = None,
     lesions_only: Annotated[
         bool,
         typer.Option(
@@ -72,13 +67,11 @@ def segment(
     precision: Annotated[
         str | None, typer.Option(help="Of training: 32-true or bf16-mixed; 32-true. Tests are in float32.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in --out, exactly.")] = False,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    resume: Resume = False,
+    accelerator: Accelerator = "auto",
     pictures: Annotated[int, typer.Option(min=0, help="Test images with a lesion to draw, from worst to best.")] = 5,
-    cache: Annotated[
-        Path | None, typer.Option(help="Where decoded images are kept; by default RADIODINO_HOME.")
-    ] = None,
-    show: Annotated[bool, typer.Option("--show", help="Print the resolved recipe and end.")] = False,
+    cache: Cache = None,
+    show: Show = False,
 ) -> None:
     """Segment lesions with a head on the frozen backbone (paper, section 7.2, table 10).
 
