@@ -22,15 +22,13 @@ from .errors import DecodingNotice, InputError, ModelFileError
 from .frame import Frame, Window
 from .machine import usable_cores
 from .model_file import ModelFile, read_model_file
-from .model_info import LoadedInfo, ModelInfo, Output, assumed_info, parse_model_info
+from .model_info import TASKS, LoadedInfo, ModelInfo, Output, assumed_info, parse_model_info
 from .prefetch import prefetch
 from .preprocessing import Preprocessor
 from .stored_weights import has_half_weights, patch_size
 from .variants import get_variant
 
 Array = NDArray[np.float32]
-
-TASKS = ("embed",)
 
 
 class Model:

@@ -11,9 +11,14 @@ from .notice import notice_of
 from .typed_document import DocumentError, from_document
 from .variants import Variant
 
-SCHEMA_VERSION = 2
-"""2: as 1, with `ModelInfo.notice`. A reader of 1 refuses it, where it would drop the notice otherwise."""
+SCHEMA_VERSION = 3
+"""2: as 1, with `ModelInfo.notice`. 3: as 2, with `ModelInfo.classifier` and `ModelInfo.segmenter`. A reader of an
+older one refuses a newer one, where it would drop what it does not know otherwise."""
+_ADDED: dict[int, dict[str, Any]] = {2: {"notice": None}, 3: {"classifier": None, "segmenter": None}}
+"""What each schema added to the one before it, with the value that stands for its absence."""
 _OLDEST_SCHEMA = 1
+TASKS = ("embed", "classify", "segment", "classify+segment")
+"""What a file may be made for; every file gives embeddings too."""
 INTENDED_USE = (
     "Research use only. Not a medical device: not for diagnosis, screening, triage or treatment decisions. "
     "Outputs are image features of a self-supervised model and must be validated for the population and scanner "
@@ -66,6 +71,47 @@ class Weights:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassifierInfo:
+    """What a file says of its classification head: outputs ``logits`` and ``probabilities``, both (B, C)."""
+
+    classes: tuple[str, ...]
+    """Names, in the order of the outputs; at least two."""
+    temperature: float
+    """``probabilities`` is softmax(logits / temperature); above 0, fitted to validation images."""
+    thresholds: dict[str, float] | None
+    """Of two classes: the second is said where its probability is at least ``thresholds[its name]``. None: the class
+    with the largest probability is said."""
+    training_set: str
+    """The names of the data sets that it learnt from."""
+    metrics: dict[str, Any]
+    """On held-out images, 0..1, as the training measured them; empty where it did not."""
+    name: str
+    """The file it came from."""
+    sha256: str
+    """Of that file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterInfo:
+    """What a file says of its segmentation head: output ``mask``, (B, S, S), the probability of each pixel."""
+
+    label: str
+    """What the mask marks, for example ``lesion``."""
+    threshold: float
+    """A pixel belongs to it where its probability is at least this; within 0..1, chosen on validation images."""
+    head: str
+    """``paper`` or ``lite``."""
+    training_set: str
+    """As in `ClassifierInfo`."""
+    metrics: dict[str, Any]
+    """As in `ClassifierInfo`."""
+    name: str
+    """As in `ClassifierInfo`."""
+    sha256: str
+    """As in `ClassifierInfo`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelInfo:
     """The document of one exported file."""
 
@@ -73,6 +119,7 @@ class ModelInfo:
     variant: str
     paper_name: str
     task: str
+    """One of `TASKS`."""
     precision: str
     """Of the stored weights: ``fp32`` or ``fp16``."""
     image_size: int
@@ -89,6 +136,10 @@ class ModelInfo:
     notice: str | None = None
     """What must be said of the weights wherever the outputs go (`radiodino.runtime.notice`), None where nothing must;
     it is part of every result."""
+    classifier: ClassifierInfo | None = None
+    """None where the file does not classify."""
+    segmenter: SegmenterInfo | None = None
+    """None where the file does not segment."""
     intended_use: str = INTENDED_USE
 
     def to_json(self) -> str:
@@ -112,7 +163,7 @@ class LoadedInfo(ModelInfo):
 def parse_model_info(text: str, path: object) -> ModelInfo:
     """The document `text` read from the file `path`, as one of the present schema.
 
-    A document of schema 1 has no notice; it is given the one that its weights carry today.
+    A document of an older schema is given what it lacks; one without a notice, that which its weights carry today.
 
     Raises:
         ModelFileError: where it is no JSON, of a newer schema, or lacks or mistypes an entry.
@@ -129,8 +180,8 @@ def parse_model_info(text: str, path: object) -> ModelInfo:
             f"{path} has metadata of schema {schema} and this radiodino reads {_OLDEST_SCHEMA} to {SCHEMA_VERSION}: "
             + ("upgrade radiodino" if schema > SCHEMA_VERSION else "export the file again")
         )
-    if schema == 1:
-        document = {"notice": None, **document, "schema": SCHEMA_VERSION}
+    for later in range(schema + 1, SCHEMA_VERSION + 1):
+        document = {**_ADDED[later], **document, "schema": SCHEMA_VERSION}
     try:
         info = from_document(ModelInfo, document)
     except DocumentError as error:

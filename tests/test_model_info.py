@@ -21,7 +21,7 @@ def first(toy_fp16) -> dict:
 @pytest.fixture
 def document(first) -> dict:
     """The same of the present schema."""
-    return first | {"schema": SCHEMA_VERSION, "notice": NOTICES["random"]}
+    return first | {"schema": SCHEMA_VERSION, "notice": NOTICES["random"], "classifier": None, "segmenter": None}
 
 
 def test_document_round_trips(document):
@@ -83,7 +83,7 @@ def changed(document, path, value):
         (["schema"], 0, "export the file again"),
         (["schema"], "1", "no schema version"),
         (["schema"], True, "no schema version"),
-        (["notice"], KeyError, "not of schema 2 .*'notice' is missing"),
+        (["notice"], KeyError, f"not of schema {SCHEMA_VERSION} .*'notice' is missing"),
         (["notice"], 3, "'notice' is of the wrong type"),
         (["variant"], KeyError, "'variant' is missing"),
         (["variant"], 3, "'variant' is of the wrong type"),
@@ -106,3 +106,27 @@ def test_a_document_that_does_not_fit_is_refused(document, path, value, reason):
 def test_what_is_no_document_is_refused(text):
     with pytest.raises(ModelFileError):
         parse_model_info(text, "file")
+
+
+def test_heads_travel_in_the_document(document):
+    head = {"training_set": "busi.zip", "metrics": {"accuracy": 0.9}, "name": "classifier.pth", "sha256": 64 * "0"}
+    document |= {
+        "task": "classify+segment",
+        "classifier": head | {"classes": ["benign", "malignant"], "temperature": 2.0, "thresholds": {"malignant": 0.4}},
+        "segmenter": head | {"label": "lesion", "threshold": 0.5, "head": "lite"},
+    }
+    info = parse_model_info(json.dumps(document), "file")
+    assert info.classifier.classes == ("benign", "malignant")
+    assert info.classifier.thresholds == {"malignant": 0.4}
+    assert info.segmenter.threshold == 0.5
+    assert json.loads(info.to_json()) == document
+    del document["segmenter"]["threshold"]
+    with pytest.raises(ModelFileError, match=r"'segmenter\.threshold' is missing"):
+        parse_model_info(json.dumps(document), "file")
+
+
+def test_a_document_of_schema_2_has_no_heads(document):
+    second = {name: value for name, value in document.items() if name not in ("classifier", "segmenter")}
+    assert parse_model_info(json.dumps(second | {"schema": 2}), "file") == parse_model_info(
+        json.dumps(document), "file"
+    )
