@@ -34,8 +34,19 @@ from .results import Results
 from .summary import RunSummary
 from .tables import refuse_output, write_table
 from .tally import Tally
+from .writer import Writer
 
 _DECODERS = ("pillow", "pydicom", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg")
+
+
+class _Table:
+    """Writes ``.npz``, ``.csv`` or ``.parquet``."""
+
+    def refuse(self, output: Path, *, force: bool, resume: bool) -> None:
+        refuse_output(output, force=force, resume=resume)
+
+    def write(self, output: Path, results: Results, listing: Listing, *, force: bool) -> list[Path]:  # noqa: ARG002
+        return write_table(output, results, force=force)
 
 
 def embed_run(
@@ -51,13 +62,14 @@ def embed_run(
     strict: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
+    writer: Writer | None = None,
 ) -> RunSummary:
-    """Write the embedding of each image behind `inputs` to a table.
+    """Write the embedding of each image behind `inputs` to a table, or to what `writer` makes of them.
 
     Args:
         model: what embeds.
         inputs: as `radiodino.runtime.inputs.listing.list_inputs` takes them.
-        output: the table to write; see `radiodino.runtime.embed.tables`.
+        output: the file to write; for a table see `radiodino.runtime.embed.tables`.
         batch_size: frames per inference at most, at least 1.
         window: centre and width for DICOM images, in place of the file's own.
         frame: which frame of files with several, counted from 1; None takes all.
@@ -66,6 +78,7 @@ def embed_run(
         strict: end at the first image that cannot be read.
         workers: threads that decode; None takes one for each core this process may use.
         progress: is told how far the run is.
+        writer: what writes the output; None writes a table.
 
     Raises:
         InputError: a wrong argument, an input that cannot be listed, or none of the images can be read (then no output
@@ -82,7 +95,8 @@ def embed_run(
     target = Path(output)
     workers = usable_cores() if workers is None else workers
     _refuse_arguments(batch_size, workers, frame)
-    refuse_output(target, force=force, resume=resume)
+    writer = writer or _Table()
+    writer.refuse(target, force=force, resume=resume)
     refuse_partial(target, resume=resume, force=force)
     listing = list_inputs(inputs)
     _refuse_to_replace_an_input(listing, target)
@@ -113,7 +127,7 @@ def embed_run(
             if not journal.rows:
                 journal.remove()
                 raise InputError(f"none of the {len(listing)} images can be read: {'; '.join(errors.first_lines())}")
-            files = write_table(target, results, force=force)
+            files = writer.write(target, results, listing, force=force)
         journal.remove()
     return RunSummary(
         files=tuple(files),

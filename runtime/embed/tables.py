@@ -15,9 +15,11 @@ the other formats hold every text as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias
 
 from ..atomic import atomic_path, refuse_existing
 from ..errors import InputError
@@ -25,6 +27,8 @@ from .results import Results
 from .table_csv import write_csv, write_texts
 from .table_npz import write_npz
 from .table_parquet import require_pyarrow, write_parquet
+
+_Write: TypeAlias = "Callable[[Path], None]"
 
 _WRITERS: dict[str, Callable[[Path, Results], None]] = {
     ".npz": write_npz,
@@ -51,8 +55,18 @@ def refuse_output(output: Path, *, force: bool, resume: bool) -> None:
         raise InputError(f"{output} has {found}: name an --output that ends in {', '.join(_WRITERS)}")
     if output.suffix.lower() == ".parquet":
         require_pyarrow()
+    refuse_with_texts(output, force=force, resume=resume)
+    refuse_existing(info_path(output), overwrite=force or resume)
+
+
+def refuse_with_texts(output: Path, *, force: bool, resume: bool) -> None:
+    """Say early that `write_with_texts` could not write `output` and what belongs beside it.
+
+    Raises:
+        OutputError: a file is there already, or cannot be written.
+    """
     refuse_existing(output, overwrite=force)
-    for beside in (errors_path(output), notices_path(output), info_path(output)):
+    for beside in (errors_path(output), notices_path(output)):
         refuse_existing(beside, overwrite=force or resume)
 
 
@@ -88,23 +102,52 @@ def write_table(output: Path, results: Results, *, force: bool) -> list[Path]:
     """
     refuse_output(output, force=force, resume=True)
     is_csv = output.suffix.lower() == ".csv"
-    beside: dict[Path, Callable[[Path], None] | None] = {
+    info = {info_path(output): partial(_write_info, results=results) if is_csv else None}
+    return write_with_texts(
+        output, results, lambda path: _WRITERS[output.suffix.lower()](path, results), force=force, also=info
+    )
+
+
+def write_with_texts(
+    output: Path,
+    results: Results,
+    write: _Write,
+    *,
+    force: bool,
+    also: Mapping[Path, _Write | None] = MappingProxyType({}),
+) -> list[Path]:
+    """Write a file of any kind, and beside it the lists of unreadable inputs and of notices, where there are any.
+
+    Args:
+        output: the file.
+        results: what was found.
+        write: writes the file to the path that it is given.
+        force: whether an existing file may be replaced.
+        also: further files and what writes each, None where it shall not be there.
+
+    Returns:
+        The files that were written, `output` first.
+
+    Raises:
+        OutputError: a file cannot be written; `output` has not appeared or changed then.
+    """
+    beside = {
         errors_path(output): _text_writer("reason", results.errors),
         notices_path(output): _text_writer("notice", results.notices),
-        info_path(output): partial(_write_info, results=results) if is_csv else None,
+        **also,
     }
     with atomic_path(output, overwrite=force) as temporary:
-        _WRITERS[output.suffix.lower()](temporary, results)
-        for path, write in beside.items():
-            if write is None:
+        write(temporary)
+        for path, write_beside in beside.items():
+            if write_beside is None:
                 path.unlink(missing_ok=True)
             else:
                 with atomic_path(path, overwrite=True) as temporary_beside:
-                    write(temporary_beside)
-    return [output, *(path for path, write in beside.items() if write is not None)]
+                    write_beside(temporary_beside)
+    return [output, *(path for path, write_beside in beside.items() if write_beside is not None)]
 
 
-def _text_writer(column: str, rows: Callable[[], Iterator[tuple[str, str]]]) -> Callable[[Path], None] | None:
+def _text_writer(column: str, rows: Callable[[], Iterator[tuple[str, str]]]) -> _Write | None:
     """What writes `rows`, or None where there are none."""
     if next(rows(), None) is None:
         return None
