@@ -53,6 +53,11 @@ class Frame:
     """Its place in a file of several frames or pages, counted from 1 as DICOM counts; None where the file holds one."""
     notice: str | None = None
     """What was decided in decoding that the file itself does not state, as a phrase; None where nothing was."""
+    spacing: tuple[float, float] | None = None
+    """Distance in mm between the centres of adjacent rows and of adjacent columns; None where the file states none
+    (only DICOM does: the dots per inch of a PNG or JPEG file are no measurement)."""
+    spacing_notice: str | None = None
+    """What a user must know of `spacing`, or why it is None though the file says something of it, as a phrase."""
 
 
 def check_frame(frame: int | None) -> None:

@@ -1,4 +1,4 @@
-"""The elements of a DICOM data set that describe its pixels, read without those that describe the patient."""
+"""The elements of a DICOM data set that describe pixels, read without those that describe the patient."""
 
 from __future__ import annotations
 
@@ -17,12 +17,21 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 TAGS = {
+    "ImagerPixelSpacing": 0x00181164,
+    "NominalScannedPixelSpacing": 0x00182010,
+    "SequenceOfUltrasoundRegions": 0x00186011,
+    "RegionSpatialFormat": 0x00186012,
+    "PhysicalUnitsXDirection": 0x00186024,
+    "PhysicalUnitsYDirection": 0x00186026,
+    "PhysicalDeltaX": 0x0018602C,
+    "PhysicalDeltaY": 0x0018602E,
     "SamplesPerPixel": 0x00280002,
     "PhotometricInterpretation": 0x00280004,
     "PlanarConfiguration": 0x00280006,
     "NumberOfFrames": 0x00280008,
     "Rows": 0x00280010,
     "Columns": 0x00280011,
+    "PixelSpacing": 0x00280030,
     "BitsAllocated": 0x00280100,
     "BitsStored": 0x00280101,
     "HighBit": 0x00280102,
@@ -47,6 +56,7 @@ TAGS = {
     "LUTDescriptor": 0x00283002,
     "LUTData": 0x00283006,
     "VOILUTSequence": 0x00283010,
+    "PixelMeasuresSequence": 0x00289110,
     "PixelValueTransformationSequence": 0x00289145,
     "FrameVOILUTSequence": 0x00289132,
     "SharedFunctionalGroupsSequence": 0x52009229,
@@ -113,6 +123,16 @@ class Elements:
         if not all(_NUMBER.fullmatch(text) for text in texts):
             raise UnreadableImageError(f"{name} is not a number")
         return [float(text) for text in texts]
+
+    def double(self, name: str) -> float | None:
+        """The first of 64-bit floating-point numbers (FD)."""
+        value = self.value(name)
+        if isinstance(value, bytes):
+            if len(value) % 8:
+                raise UnreadableImageError(f"{name} is damaged")
+            value = np.frombuffer(value, "<f8" if self._is_little_endian(name) else ">f8")
+        numbers = [] if value is None else list(value) if isinstance(value, Iterable) else [value]
+        return next(map(float, numbers), None)
 
     def integers(self, name: str) -> list[int]:
         """16-bit numbers (US and SS): as patterns from 0 to 65535 where still in bytes, else as pydicom read them."""

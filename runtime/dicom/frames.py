@@ -32,6 +32,7 @@ from ..source import ByteSource, opened, source_name
 from .elements import Elements, reading, signed16
 from .file import JPEG, DicomImage, from_dataset, from_stream, is_dataset
 from .lookup import LookupTable, Rescale, apply_window, extent, map_points, stretch
+from .spacing import pixel_spacing
 from .stored import Header, frame_loader, read_header
 
 if TYPE_CHECKING:
@@ -101,9 +102,9 @@ def _frames(found: DicomImage, window: Window | None, frame: int | None) -> Iter
         with reading(header.undecodable):
             stored, photometric = load(number)
         notices = [SURPLUS] if has_surplus else []
+        described = [elements, *filter(None, (shared, groups[number - 1] if groups else None))]
         with reading("its header is damaged"):
             if photometric.startswith("MONOCHROME"):
-                described = [elements, *filter(None, (shared, groups[number - 1] if groups else None))]
                 pixels, notice = _grey(header, stored, described, window)
                 notices += [notice] if notice else []
             else:
@@ -112,7 +113,12 @@ def _frames(found: DicomImage, window: Window | None, frame: int | None) -> Iter
                 )
                 notices += [NOT_WINDOWED] if window else []
                 notices += [COLOUR_SPACE] if _states_otherwise(header, photometric) else []
-        yield Frame(Image.fromarray(pixels), number if header.frames > 1 else None, "; ".join(notices) or None)
+        yield Frame(
+            Image.fromarray(pixels),
+            number if header.frames > 1 else None,
+            "; ".join(notices) or None,
+            *pixel_spacing(described),
+        )
 
 
 def _grey(
