@@ -35,6 +35,13 @@ SETTINGS = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _known(toy):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(VARIANTS, "toy", toy)
+        yield
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("images")
@@ -45,7 +52,7 @@ def data(tmp_path_factory) -> Path:
 
 
 def recipe(*settings: str) -> Recipe:
-    return set_entries(preset("dino", "tiny"), [*SETTINGS, *settings])
+    return set_entries(preset("dino", "toy"), [*SETTINGS, *settings])
 
 
 def train(data, out, *settings, **options):
@@ -104,32 +111,26 @@ def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(whole, data, tmp
         assert [int(row["step"]) for row in csv.DictReader(stream)] == list(range(6))
 
 
-KILLED = """
+PREAMBLE = """
 import sys
 from pathlib import Path
+from radiodino.runtime.variants import VARIANTS, Variant
 from radiodino.train.pretrain.loop import pretrain
 from radiodino.train.pretrain.recipe import preset, set_entries
-data, out, cache, resume, *settings = sys.argv[1:]
-pretrain(set_entries(preset("dino", "tiny"), settings), [data], Path(out), accelerator="cpu", cache=Path(cache),
-         resume=resume == "resume", progress=lambda done, total: print(done, flush=True))
+"""
+
+KILLED = """
+data, out, cache, *settings = sys.argv[1:]
+pretrain(set_entries(preset("dino", "toy"), settings), [data], Path(out), accelerator="cpu", cache=Path(cache),
+         progress=lambda done, total: print(done, flush=True))
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_a_killed_run_resumes_exactly(whole, data, tmp_path):
-    def command(resume):
-        return [
-            sys.executable,
-            "-c",
-            KILLED,
-            str(data),
-            str(tmp_path / "run"),
-            str(data.parent / "cache"),
-            resume,
-            *SETTINGS,
-        ]
-
-    process = subprocess.Popen(command("begin"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+def test_a_killed_run_resumes_exactly(whole, data, tmp_path, toy):
+    script = f"{PREAMBLE}VARIANTS['toy'] = {toy!r}\n{KILLED}"
+    command = [sys.executable, "-c", script, str(data), str(tmp_path / "run"), str(data.parent / "cache"), *SETTINGS]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     for line in process.stdout:
         if line.strip() == "3":
             process.send_signal(signal.SIGKILL)
@@ -137,43 +138,47 @@ def test_a_killed_run_resumes_exactly(whole, data, tmp_path):
     process.wait()
     process.stdout.close()
     assert not (tmp_path / "run" / "checkpoint.pth").exists() or state(tmp_path / "run")["step"] < 6
-    subprocess.run(command("resume"), check=True, capture_output=True)
+    train(data, tmp_path / "run", resume=True)
     for part in ("student", "teacher"):
         assert not any(differences(state(whole), state(tmp_path / "run"), part).values())
 
 
 DINOV2 = ("method=dinov2", "patches.mask_probability=1.0", "optimiser.scaling=none", "optimiser.layer_decay=0.9")
 
+# Each process draws its own stochastic depth, and KoLeo looks for neighbours in one process alone, as officially.
+METHODS = {"dino": ("drop_path=0",), "dinov2": (*DINOV2, "patches.koleo_weight=0", "drop_path=0")}
+
 TWO = """
-import sys
-from pathlib import Path
-from radiodino.train.pretrain.loop import pretrain
-from radiodino.train.pretrain.recipe import preset, set_entries
-data, out, cache, devices, *settings = sys.argv[1:]
-pretrain(set_entries(preset("dino", "tiny"), settings), [data], Path(out), accelerator="cpu", cache=Path(cache),
-         devices=int(devices))
+import json
+data, out, cache, methods = sys.argv[1:]
+for name, settings in json.loads(methods).items():
+    pretrain(set_entries(preset("dino", "toy"), settings), [data], Path(out) / name, accelerator="cpu",
+             cache=Path(cache), devices=2)
 """
 
 
-@pytest.mark.parametrize("method", [(), (*DINOV2, "patches.koleo_weight=0")], ids=["dino", "dinov2"])
-def test_two_processes_equal_one_with_the_same_batch(data, tmp_path, method):
-    # Each process draws its own stochastic depth, and KoLeo looks for neighbours in one process alone, as officially.
-    settings = [*SETTINGS, *method, "drop_path=0"]
-    script = tmp_path / "train.py"
-    script.write_text(TWO)
-    for devices in (1, 2):
-        launcher = (
-            ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(devices)] if devices > 1 else []
-        )
-        arguments = [str(data), str(tmp_path / str(devices)), str(data.parent / "cache"), str(devices), *settings]
-        ran = subprocess.run(
-            [sys.executable, *launcher, str(script), *arguments],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        assert ran.returncode == 0, ran.stderr[-2000:]
-    one, two = state(tmp_path / "1"), state(tmp_path / "2")
+@pytest.fixture(scope="module")
+def by_two(whole, data, tmp_path_factory, toy):
+    """A run of each method by two processes; the images are decoded already."""
+    out = tmp_path_factory.mktemp("two")
+    script = out / "train.py"
+    script.write_text(f"{PREAMBLE}VARIANTS['toy'] = {toy!r}\n{TWO}")
+    methods = {name: [*SETTINGS, *settings] for name, settings in METHODS.items()}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    ran = subprocess.run(
+        [*launcher, str(script), str(data), str(out), str(data.parent / "cache"), json.dumps(methods)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    return out
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_equal_one_with_the_same_batch(by_two, data, tmp_path, method):
+    train(data, tmp_path / "run", *METHODS[method])
+    one, two = state(tmp_path / "run"), state(by_two / method)
     assert max(differences(one, two, "teacher").values()) < 1e-6
     assert max(differences(one, two, "centres").values()) < 1e-6
     worst = differences(one, two, "student")
@@ -181,31 +186,14 @@ def test_two_processes_equal_one_with_the_same_batch(data, tmp_path, method):
     assert max(value for name, value in worst.items() if not name.endswith("qkv.bias")) < 1e-4
 
 
-INTERRUPTED = """
-import os, signal, sys
-from pathlib import Path
-from radiodino.train.pretrain.loop import pretrain
-from radiodino.train.pretrain.recipe import preset, set_entries
-data, out, cache, *settings = sys.argv[1:]
-def interrupt(done, total):
-    if done == 2:
-        os.kill(os.getpid(), signal.SIGINT)
-try:
-    pretrain(set_entries(preset("dino", "tiny"), settings), [data], Path(out), accelerator="cpu", cache=Path(cache),
-             progress=interrupt)
-except KeyboardInterrupt as error:
-    print(error)
-"""
-
-
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 def test_an_interrupt_leaves_a_run_that_resumes(whole, data, tmp_path):
-    settings = [*SETTINGS, "checkpoint_minutes=60"]
-    arguments = [str(data), str(tmp_path / "run"), str(data.parent / "cache"), *settings]
-    command = [sys.executable, "-c", INTERRUPTED, *arguments]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "after 2 of 6 steps" in ran.stdout
-    assert "--resume" in ran.stdout
+    def interrupt(done, _total):
+        if done == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match=r"after 2 of 6 steps.*--resume"):
+        train(data, tmp_path / "run", "checkpoint_minutes=60", progress=interrupt)
     train(data, tmp_path / "run", "checkpoint_minutes=60", resume=True)
     for part in ("student", "teacher"):
         assert not any(differences(state(whole), state(tmp_path / "run"), part).values())
@@ -223,7 +211,7 @@ def test_dinov2_learns_and_resumes_exactly(data, tmp_path, settings):
         assert not any(differences(first, second, part).values())
     assert first["student"]["mask_token"].abs().max() > 0  # it started at 0 and has learned
     assert ("ibot_head.mlp.0.weight" in first["student"]) == bool(settings)
-    load_weights(VARIANTS["tiny"], str(tmp_path / "run"))
+    load_weights(VARIANTS["toy"], str(tmp_path / "run"))
 
 
 def test_a_run_starts_from_another_ones_networks_at_another_size(whole, data, tmp_path):
@@ -298,7 +286,7 @@ def test_the_classic_crops_train_too(data, tmp_path):
 
 
 def test_a_run_is_a_checkpoint_to_export(whole):
-    backbone, source = load_weights(VARIANTS["tiny"], str(whole))
+    backbone, source = load_weights(VARIANTS["toy"], str(whole))
     teacher = state(whole)["teacher"]
     for name, value in backbone.state_dict().items():
         if name != "pos_embed":  # resized from the training's 32 px to 224
