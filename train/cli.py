@@ -14,6 +14,7 @@ from .commands.probe import probe
 from .commands.report import report
 from .commands.segment import segment
 from .commands.split import split
+from .commands.whiten import whiten
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -22,13 +23,13 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def train() -> None:
     """Train Radio DINO backbones on images of your own, and see what they are worth. Research use only.
 
-    Data are split, backbones pretrained, and their features judged by nearest neighbours and logistic regression; they
-    are fine-tuned to classify, segment lesions with a head, and show in pictures what they look at. A report puts the
-    results beside the paper's.
+    Data are split, backbones pretrained and whitened, and their features judged by nearest neighbours and logistic
+    regression; they are fine-tuned to classify, segment lesions with a head, and show in pictures what they look at. A
+    report puts the results beside the paper's.
     """
 
 
-for command in (split, pretrain, knn, probe, finetune, segment, explain, report):
+for command in (split, pretrain, whiten, knn, probe, finetune, segment, explain, report):
     app.command()(command)
 
 
