@@ -61,6 +61,10 @@ class OutputError(RadioDinoError):
     """A result cannot be written where it was asked for."""
 
 
+class DicomSourceError(OutputError):
+    """No DICOM object can be derived from this image; a long run lists it and goes on."""
+
+
 class WeightsError(RadioDinoError):
     """Weights cannot be found, read, or fitted to the variant that was asked for."""
 
