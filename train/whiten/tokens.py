@@ -64,7 +64,8 @@ def gather_tokens(
     hook = vit.blocks[-1].norm2.register_forward_pre_hook(lambda _module, given: entered.append(given[0]))
     order = _order(images, count, seed)
     seen: set[int] = set()
-    entering, leaving = [], []
+    entering: list[Tensor] = []
+    leaving: list[Tensor] = []
     try:
         for start in range(0, count, _AT_ONCE):
             chosen = order[start : start + _AT_ONCE]
@@ -73,7 +74,8 @@ def gather_tokens(
             again = torch.tensor([index in seen for index in chosen.tolist()])
             seen.update(chosen.tolist())
             if again.any():
-                drawn = draw_global(crops, int(again.sum()), *pixels.shape[-2:], generator(seed, start, _CROPS))
+                height, width = pixels.shape[-2:]
+                drawn = draw_global(crops, int(again.sum()), height, width, generator(seed, start, _CROPS))
                 batch[again] = make_crops(pixels[again], drawn, pixels.shape[-1], crops)[0]
             with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
                 left = vit.forward_features(batch.to(device))
