@@ -1,37 +1,41 @@
-"""An exported file, opened: images in, embeddings out, without PyTorch."""
+"""An exported file, opened: images in, answers out, without PyTorch."""
 
 from __future__ import annotations
 
-import sys
-import warnings
-from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from importlib import metadata
 from os import PathLike
 from pathlib import Path
 from threading import Lock
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from .backends import open_backend
 from .backends.protocol import Backend, Job
-from .decode import ImageSource, decode
-from .errors import DecodingNotice, InputError, ModelFileError
-from .frame import Frame, Window
-from .machine import usable_cores
+from .errors import InputError, ModelFileError
+from .image_tasks import ImageTasks
 from .model_file import ModelFile, read_model_file
-from .model_info import TASKS, LoadedInfo, ModelInfo, Output, assumed_info, parse_model_info
-from .prefetch import prefetch
+from .model_info import (
+    TASKS,
+    ClassifierInfo,
+    LoadedInfo,
+    ModelInfo,
+    Output,
+    SegmenterInfo,
+    assumed_info,
+    parse_model_info,
+)
 from .preprocessing import Preprocessor
 from .stored_weights import has_half_weights, patch_size
+from .tasks.heads import refuse_bad_heads
 from .variants import get_variant
 
 Array = NDArray[np.float32]
 
 
-class Model:
+class Model(ImageTasks):
     """One exported Radio DINO file, ready to run; make it with `Model.load`.
 
     Attributes:
@@ -93,6 +97,8 @@ class Model:
                 f"{file.path} is made for the task '{described.task}' and this radiodino knows {', '.join(TASKS)}: "
                 "upgrade radiodino"
             )
+        if described:
+            refuse_bad_heads(described, file.path)
         precision = described.precision if described else _stored_precision(file)
         cache_key = file.sha256 if cache else None
         job = Job(file.path, precision=precision, cache_key=cache_key, compute=compute, threads=threads)
@@ -140,67 +146,11 @@ class Model:
                 )
         return outputs
 
-    @overload
-    def embed(  # type: ignore[overload-overlap]  # a binary stream is an iterator too, of lines; it is one image
-        self,
-        images: Iterator[ImageSource],
-        batch_size: int = ...,
-        *,
-        window: Window | None = ...,
-        frame: int | None = ...,
-    ) -> Iterator[Array]: ...
-    @overload
-    def embed(
-        self,
-        images: ImageSource | list[Any] | tuple[Any, ...],
-        batch_size: int = ...,
-        *,
-        window: Window | None = ...,
-        frame: int | None = ...,
-    ) -> Array: ...
-    def embed(
-        self, images: Any, batch_size: int = 8, *, window: Window | None = None, frame: int | None = None
-    ) -> Array | Iterator[Array]:
-        """The embedding (normalised CLS token) of each image.
-
-        Args:
-            images: one image, a list or tuple of images, or an iterator of any length. An image is a path, encoded
-                bytes, a binary stream, a PIL image, a DICOM dataset, or a uint8/uint16 array (H, W) or (H, W, 3).
-                One image alone may have several frames (DICOM, TIFF, an array (n, H, W) or (n, H, W, 3)).
-            batch_size: images per inference; a larger batch pays on a GPU, hardly on a CPU.
-            window: centre and width for DICOM images, in place of the file's own.
-            frame: which frame of a file with several, counted from 1.
-
-        Returns:
-            For an iterator: a generator of float32 (D,), one for each image, that holds a few batches in memory.
-            Otherwise a float32 array (n, D): a row for each image, or for each frame of one image alone.
-
-        Raises:
-            UnreadableImageError: an image cannot be decoded.
-            InputError: a wrong argument, or an image with several frames among others and no `frame` to choose.
-
-        Warns:
-            DecodingNotice: something was decided that an image does not state, such as its grey window.
-        """
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {batch_size}")
-        if _is_one_image(images):
-            inputs = (self._input(item, images) for item in decode(images, window=window, frame=frame))
-        elif isinstance(images, Iterable):
-            inputs = prefetch(
-                images, lambda source: self._single(source, window, frame), workers=usable_cores(), depth=2 * batch_size
-            )
-        else:
-            raise InputError(f"embed() takes images, not {type(images).__name__}")
-        vectors = self._embed_inputs(inputs, batch_size)
-        if isinstance(images, Iterator) and not _is_one_image(images):
-            return vectors
-        rows = list(vectors)
-        return np.stack(rows) if rows else np.empty((0, self.info.embedding_size), np.float32)
-
     def provenance(self) -> dict[str, Any]:
         """What is written into each result: which file, which weights, which arithmetic, for which use. JSON-able."""
         info = self.info
+        heads: dict[str, ClassifierInfo | SegmenterInfo | None]
+        heads = {"classifier": info.classifier, "segmenter": info.segmenter}
         return {
             "model_sha256": info.file_sha256,
             "variant": info.variant,
@@ -209,47 +159,12 @@ class Model:
             "compute": info.compute,
             "backend": f"{info.backend} {info.backend_version}",
             "weights": {"kind": info.weights.kind, "name": info.weights.name, "sha256": info.weights.sha256},
+            **{name: asdict(head) for name, head in heads.items() if head is not None},
             "notice": info.notice,
             "assumed_variant": info.assumed,
             "radiodino": metadata.version("radiodino"),
             "intended_use": info.intended_use,
         }
-
-    def _single(self, source: ImageSource, window: Window | None, frame: int | None) -> Array:
-        frames = decode(source, window=window, frame=frame)
-        first = next(frames)
-        if next(frames, None) is not None:
-            raise InputError(
-                f"{_name(source)} has several frames and is one image among others: choose one with frame=, or embed "
-                "it alone"
-            )
-        return self._input(first, source)
-
-    def _input(self, frame: Frame, source: ImageSource) -> Array:
-        if frame.notice:
-            warnings.warn(f"{_name(source)}: {frame.notice}", DecodingNotice, stacklevel=2)
-        return self.preprocess(frame.image)
-
-    def _embed_inputs(self, inputs: Iterator[Array], batch_size: int) -> Iterator[Array]:
-        batch: list[Array] = []
-        for item in inputs:
-            batch.append(item)
-            if len(batch) == batch_size:
-                yield from self.run(np.stack(batch))["embedding"]
-                batch = []
-        if batch:
-            yield from self.run(np.stack(batch))["embedding"]
-
-
-def _name(source: ImageSource) -> str:
-    return str(source) if isinstance(source, (str, PathLike)) else "an image"
-
-
-def _is_one_image(images: Any) -> bool:
-    if isinstance(images, (str, PathLike, bytes, np.ndarray, Image.Image)) or hasattr(images, "read"):
-        return True
-    pydicom = sys.modules.get("pydicom")  # a dataset can only come from a caller who imported it
-    return pydicom is not None and isinstance(images, pydicom.Dataset)
 
 
 def _stored_precision(file: ModelFile) -> str:

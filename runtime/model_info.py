@@ -21,8 +21,8 @@ TASKS = ("embed", "classify", "segment", "classify+segment")
 """What a file may be made for; every file gives embeddings too."""
 INTENDED_USE = (
     "Research use only. Not a medical device: not for diagnosis, screening, triage or treatment decisions. "
-    "Outputs are image features of a self-supervised model and must be validated for the population and scanner "
-    "they are used on."
+    "Outputs - image features, and where the file has heads for them classes, masks and maps - must be validated for "
+    "the population and scanner they are used on."
 )
 
 

@@ -61,10 +61,12 @@ def _stated(described: list[Elements]) -> tuple[Spacing | None, str | None]:
         at_detector = _pair(elements, name)
         if at_detector and (calibrated is None or _alike(calibrated, at_detector, 1e-6)):
             return at_detector, notice
-    in_regions, notice = _regions(elements)
-    if calibrated and in_regions and not _alike(calibrated, in_regions, _EQUAL):
+    in_regions = _regions(elements)
+    if calibrated is None:
+        return in_regions
+    if in_regions[0] and not _alike(calibrated, in_regions[0], _EQUAL):
         raise UnreadableImageError(CONTRADICTION)
-    return (calibrated, None) if calibrated else (in_regions, notice)
+    return calibrated, None
 
 
 def _pair(elements: Elements, name: str) -> Spacing | None:
