@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..model_info import LoadedInfo, SegmenterInfo
 from ..source import ByteSource
+from ..tasks.heads import segmenter_of
 from .provenance import (
     MANUFACTURER,
     RESEARCH_USE,
@@ -27,6 +28,7 @@ from .source_header import (
     Derivation,
     add_identifiers,
     altered,
+    by_frame_number,
     deriving,
     number_of_frames,
     read_source_header,
@@ -87,13 +89,12 @@ def write_segmentation(
         MissingExtraError: where highdicom is not installed (extra ``dicom``).
         UnreadableImageError: where `source` cannot be read as DICOM.
         DicomSourceError: where DICOM does not allow a segmentation of `source`, or highdicom cannot make one.
-        InputError: where the masks do not fit the source, are neither bool nor probabilities, the model has no
-            segmentation head, or a text is too long for DICOM.
+        ModelFileError: where the model has no segmentation head.
+        InputError: where the masks do not fit the source, are neither bool nor probabilities, or a text is too long
+            for DICOM.
         OutputError: where `target` exists and `force` is not set, or cannot be written.
     """
-    head = info.segmenter
-    if head is None:
-        raise InputError("a DICOM segmentation needs a model with a segmentation head: export one with --task segment")
+    head = segmenter_of(info)
     label = fitting(head.label if label is None else label, "LO", "the label of a segment")
     with deriving("DICOM segmentation", _CURE, source) as derivation:
         header = read_source_header(source, derivation)
@@ -109,16 +110,8 @@ def _checked(masks: Mapping[int | None, NDArray[Any]], header: Dataset) -> dict[
     Raises:
         InputError: where they do not fit the image, or one another.
     """
-    count, shape = number_of_frames(header), (int(header.Rows), int(header.Columns))
-    numbers = {key: 1 if key is None and count == 1 else key for key in masks}
-    if not masks or any(not isinstance(number, int) or not 1 <= number <= count for number in numbers.values()):
-        raise InputError(
-            f"masks are given by frame number, 1 to {count}, or by None where there is one frame, but found "
-            f"{list(masks)}"
-        )
-    if len(set(numbers.values())) < len(numbers):
-        raise InputError("one frame has two masks, one of them under None: give one")
-    by_number = {int(number or 1): masks[key] for key, number in numbers.items()}
+    shape = (int(header.Rows), int(header.Columns))
+    by_number = by_frame_number(masks, number_of_frames(header), "masks")
     for mask in by_number.values():
         if not isinstance(mask, np.ndarray) or mask.shape != shape:
             raise InputError(f"a mask must be an array of shape {shape} as the source is, but found {np.shape(mask)}")
@@ -127,7 +120,7 @@ def _checked(masks: Mapping[int | None, NDArray[Any]], header: Dataset) -> dict[
         raise InputError("masks must all be bool, or all be floating-point probabilities")
     if kinds == {"f"} and not all(bool((mask >= 0).all() and (mask <= 1).all()) for mask in by_number.values()):
         raise InputError("probabilities of a mask must lie within 0 and 1")
-    return dict(sorted(by_number.items()))
+    return by_number
 
 
 def _segmentation(

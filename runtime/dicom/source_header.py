@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..atomic import atomic_path
-from ..errors import DicomSourceError, UnreadableImageError
+from ..errors import DicomSourceError, InputError, UnreadableImageError
 from ..extras import require
 from ..source import ByteSource, opened, source_name
 from .elements import reading
@@ -38,6 +38,8 @@ IDENTIFIERS = (
 """What a derived object takes over as it stands in its source; of type 2 in DICOM: present, and empty where unknown."""
 _REFERENCES = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 """Without these there is nothing to refer to (type 1)."""
+
+_Given = TypeVar("_Given")
 
 # pydicom's validation is switched for the whole process, and two that switch it back at once would leave it switched.
 _VALIDATION = threading.Lock()
@@ -131,6 +133,28 @@ def read_source_header(source: ByteSource, derivation: Derivation) -> Dataset:
 def number_of_frames(header: Dataset) -> int:
     """How many frames an image has."""
     return int(header.get("NumberOfFrames") or 1)
+
+
+def by_frame_number(given: Mapping[int | None, _Given], count: int, what: str) -> dict[int, _Given]:
+    """What is given for the frames of an image, in the order of their numbers.
+
+    Args:
+        given: by frame number, counted from 1, or None (or 1) for the only frame.
+        count: frames of the image.
+        what: names them in the error.
+
+    Raises:
+        InputError: where nothing is given, or a number is that of no frame.
+    """
+    numbers = {key: 1 if key is None and count == 1 else key for key in given}
+    if not given or any(not isinstance(number, int) or not 1 <= number <= count for number in numbers.values()):
+        raise InputError(
+            f"{what} are given by frame number, 1 to {count}, or by None where there is one frame, but found "
+            f"{list(given)}"
+        )
+    if len(set(numbers.values())) < len(numbers):
+        raise InputError(f"one frame has two {what}, one of them under None: give one")
+    return {int(number or 1): given[key] for key, number in sorted(numbers.items(), key=lambda pair: pair[1] or 1)}
 
 
 def altered(header: Dataset, **values: object) -> Dataset:
