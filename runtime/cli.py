@@ -7,7 +7,10 @@ import typer
 from . import console as ending
 from .commands.doctor import doctor
 from .commands.embed import embed
+from .commands.index import index
 from .commands.info import info
+from .commands.knn import knn
+from .commands.search import search
 
 app = typer.Typer(
     add_completion=False,
@@ -15,7 +18,7 @@ app = typer.Typer(
     help="Run exported Radio DINO files, offline and without PyTorch. Research use only, not for diagnosis.",
 )
 
-for command in (embed, info, doctor):
+for command in (embed, index, search, knn, info, doctor):
     app.command()(command)
 
 

@@ -53,6 +53,10 @@ class ModelFileError(RadioDinoError):
     """An exported file is missing, damaged, altered, foreign, or of an unknown schema."""
 
 
+class IndexFileError(RadioDinoError):
+    """An index of cases is missing, damaged, of an unknown version, or was made with another model."""
+
+
 class BackendError(RadioDinoError):
     """What was asked of an inference backend is not active on this machine."""
 

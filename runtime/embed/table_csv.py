@@ -27,7 +27,7 @@ def write_csv(path: Path, results: Results) -> None:
                 file.write(",".join([_cell(name), _cell(label), *map(str, row)]) + "\n")
 
 
-def write_texts(path: Path, header: tuple[str, str], rows: Iterable[tuple[str, str]]) -> None:
+def write_texts(path: Path, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
     """A table of texts."""
     with path.open("w", encoding="utf-8", newline="") as file:
         file.writelines(",".join(map(_cell, row)) + "\n" for row in (header, *rows))

@@ -1,0 +1,101 @@
+"""Classes of many images by the votes of their nearest indexed cases, as a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..embed.results import Results
+from ..embed.table_csv import write_texts
+from ..embed.tables import refuse_with_texts, write_with_texts
+from ..errors import InputError
+from ..inputs.listing import Listing
+from .case_index import CaseIndex
+from .found import RESEARCH_USE
+
+
+class KnnWriter:
+    """Writes ``.csv`` or ``.json``; give it to `radiodino.runtime.embed.run.embed_run`.
+
+    For each k the table has the predicted class (``k5``) and the share of the votes of each class (``k5:benign``), then
+    the distance from the index and what must be said of it.
+
+    Args:
+        index: whose cases vote.
+        ks: numbers of neighbours.
+        notice: of the model's weights.
+
+    Attributes:
+        rows: that were written.
+        unlike: those of them that are unlike the indexed images.
+
+    Raises:
+        InputError: cases have no label, or a k is out of range.
+    """
+
+    def __init__(self, index: CaseIndex, ks: Sequence[int], notice: str | None) -> None:
+        index.refuse_unlabelled(ks)
+        self.rows = self.unlike = 0
+        self._index = index
+        self._ks = sorted(set(ks))
+        self._note = f"{RESEARCH_USE}; {notice}" if notice else RESEARCH_USE
+        self._writers: dict[str, Callable[[Path, Results], None]] = {".csv": self._csv, ".json": self._json}
+
+    def refuse(self, output: Path, *, force: bool, resume: bool) -> None:
+        """See `radiodino.runtime.embed.writer.Writer`."""
+        if output.suffix.lower() not in self._writers:
+            raise InputError(f"{output} has no known suffix: name an --output that ends in .csv or .json")
+        refuse_with_texts(output, force=force, resume=resume)
+
+    def write(self, output: Path, results: Results, listing: Listing, *, force: bool) -> list[Path]:  # noqa: ARG002
+        """See `radiodino.runtime.embed.writer.Writer`."""
+        self.rows = self.unlike = 0
+        write = self._writers[output.suffix.lower()]
+        return write_with_texts(output, results, lambda path: write(path, results), force=force)
+
+    def _answers(self, results: Results) -> Iterator[dict[str, Any]]:
+        """A row for each image."""
+        most = max(*self._ks, self._index.neighbours_to_measure)
+        classes = self._index.classes
+        for names, labels, embeddings in results.chunks():
+            found = self._index.search(embeddings, min(most, len(self._index)))
+            votes, unlike = self._index.votes(found, self._ks), self._index.measured(found)
+            self.rows += len(names)
+            self.unlike += int(unlike.beyond.sum())
+            for row, (name, label) in enumerate(zip(names, labels, strict=True)):
+                answer: dict[str, Any] = {"filename": name, "label": label}
+                for k in self._ks:
+                    answer[f"k{k}"] = classes[votes.predictions[k][row]]
+                    shares = zip(classes, votes.scores[k][row].tolist(), strict=True)
+                    answer |= {f"k{k}:{each}": share for each, share in shares}
+                answer["distance"] = float(unlike.distances[row])
+                answer["warning"] = unlike.sentence(row)
+                yield answer
+
+    def _csv(self, path: Path, results: Results) -> None:
+        columns = [f"k{k}{each}" for k in self._ks for each in ("", *(f":{name}" for name in self._index.classes))]
+        header = ("filename", "label", *columns, "distance", "warning", "note")
+        rows = (
+            (*("" if value is None else str(value) for value in answer.values()), self._note)
+            for answer in self._answers(results)
+        )
+        write_texts(path, header, rows)
+
+    def _json(self, path: Path, results: Results) -> None:
+        calibration = self._index.calibration
+        head = {
+            "note": self._note,
+            "classes": list(self._index.classes),
+            "k": self._ks,
+            "threshold": calibration.threshold if calibration else None,
+            "percentile": calibration.percentile if calibration else None,
+            "index": {"file": self._index.path.name, "cases": len(self._index), "provenance": self._index.provenance},
+            "provenance": dict(results.provenance),
+        }
+        with path.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(head, ensure_ascii=False, indent=1).removesuffix("\n}") + ',\n "images": [')
+            for number, answer in enumerate(self._answers(results)):
+                file.write(("," if number else "") + "\n  " + json.dumps(answer, ensure_ascii=False))
+            file.write("\n ]\n}\n")
