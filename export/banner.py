@@ -6,7 +6,7 @@ from rich import box
 from rich.panel import Panel
 from rich.text import Text
 
-from radiodino.runtime.notice import notice_of
+from radiodino.runtime.notice import NOTICES, notice_of
 from radiodino.runtime.variants import Variant
 
 from .settings import ExportSettings
@@ -14,25 +14,31 @@ from .settings import ExportSettings
 _TITLES = {"random": "RANDOM WEIGHTS", "demo": "DEMONSTRATION WEIGHTS, NOT RADIO DINO'S"}
 
 
-def weights_banner(settings: ExportSettings, fallback_reason: str | None = None) -> Panel | None:
+def kind_of(notice: str | None) -> str:
+    """The kind of weights that `notice` is about, empty where there is none."""
+    return next((kind for kind, sentence in NOTICES.items() if sentence == notice), "")
+
+
+def weights_banner(settings: ExportSettings, kind: str, fallback_reason: str | None = None) -> Panel | None:
     """The banner for what `settings` export, None where the weights are what their name says.
 
     Args:
-        settings: with the weights that are exported.
+        settings: of the export.
+        kind: of the weights that are exported, see `radiodino.runtime.notice`.
         fallback_reason: why the published weights cannot be had, where they were wanted; else None.
     """
-    title = _TITLES.get(settings.weights)
+    title = _TITLES.get(kind)
     if title is None:
         return None
     variant = settings.variant
-    lines = [f"{settings.target} holds {notice_of(settings.weights)}."]
+    lines = [f"{settings.target} holds {notice_of(kind)}."]
     if fallback_reason is not None:
         lines.insert(
             0,
             f"The published weights of '{variant.name}' are not on this machine and could not be fetched "
             f"({fallback_reason}). No --weights were named, so the demonstration weights stand in for them.",
         )
-    if settings.weights == "demo":
+    if kind == "demo":
         lines += _how_to_get_the_published(variant)
     return Panel(Text("\n\n".join(lines)), title=Text(title), box=box.DOUBLE, style="bold red")
 

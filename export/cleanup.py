@@ -9,6 +9,8 @@ import onnx
 from onnx import NodeProto
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
+_MODULES = ("backbone.", "head.", "segment_head.")
+"""How the weights of `radiodino.export.task_network.TaskNetwork` begin; those of the backbone lose it."""
 
 
 def clean_up(model: onnx.ModelProto, stages: Iterable[str]) -> onnx.ModelProto:
@@ -16,8 +18,8 @@ def clean_up(model: onnx.ModelProto, stages: Iterable[str]) -> onnx.ModelProto:
 
     Args:
         model: as `radiodino.export.trace.trace` gives it.
-        stages: module paths of the backbone, for example ``blocks.3``; the tensor each module returns gets its name,
-            which is where a divergence is looked for.
+        stages: module paths, for example ``blocks.3`` of the backbone and ``segment_head.leave``; the tensor each
+            module returns gets its name, which is where a divergence is looked for.
 
     Returns:
         A model of the same function, with types and shapes inferred for every tensor.
@@ -42,7 +44,7 @@ def clean_up(model: onnx.ModelProto, stages: Iterable[str]) -> onnx.ModelProto:
 
 
 def _module_path(node: NodeProto) -> str:
-    """The module whose forward made `node`, as a path below the backbone; empty at the top."""
+    """The module whose forward made `node`, as a path below the network, or the backbone in it; empty at the top."""
     for entry in node.metadata_props:
         if entry.key == _SCOPES:
             scopes = ast.literal_eval(entry.value)
@@ -77,8 +79,8 @@ def _new_names(graph: onnx.GraphProto, scopes: list[str], stages: list[str]) -> 
         for name in node.input:
             if name in initializers:
                 role = "weight" if node.op_type == "MatMul" else "constant"
-                known = name.removeprefix("backbone.")
-                give(name, known if known != name else f"{scope or 'model'}.{role}")
+                own = name.startswith(_MODULES)
+                give(name, name.removeprefix("backbone.") if own else f"{scope or 'model'}.{role}")
         for output in node.output:
             give(output, f"{scope or 'model'}/{node.op_type}")
     return names

@@ -13,10 +13,11 @@ from rich.table import Column, Table
 from radiodino.runtime import console as ending
 from radiodino.runtime.errors import InputError
 from radiodino.runtime.extras import require
+from radiodino.runtime.model_info import ModelInfo
 from radiodino.runtime.variants import VARIANTS, get_variant
 from radiodino.train.published.fetch import published_copy
 
-from .banner import weights_banner
+from .banner import kind_of, weights_banner
 from .choose_weights import choose_weights
 from .settings import ExportSettings
 
@@ -33,15 +34,28 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 _VARIANT_HELP = f"Which member of the family: {', '.join(VARIANTS)}."
+_TASK_HELP = (
+    "embed, classify, segment, or classify+segment: one file with both heads over one backbone, which runs once. Every "
+    "file gives embeddings too."
+)
 _WEIGHTS_HELP = (
     "published (the authors' weights, fetched beforehand or now, and never others), demo (a demonstration, not Radio "
     "DINO's weights, not for clinical use; tiny only), random (for trying out), or the path of a checkpoint: "
     ".safetensors, .pth of the authors, of DINO or of DINOv2, or a folder with one. By default published; where those "
-    "of tiny are neither local nor reachable, demo, with a banner and under a name of its own."
+    "of tiny are neither local nor reachable, demo, with a banner and under a name of its own. For a task with heads: "
+    "demo, or the classifier.pth of radiodino-train finetune and the segmenter-*.pth of radiodino-train segment; for "
+    "classify+segment name both (in any order), which must have been trained on one backbone at one image size."
+)
+_SIZE_HELP = (
+    "Side of the input in pixels, a multiple of the patch; by default 224 to embed, that of its training for a head."
+)
+_OUTPUTS_HELP = (
+    "Beside those of the task, comma-separated: patch_tokens, attention (of the CLS token in the last block), cam (a "
+    "class-activation map of the classifier's head over the patch tokens; no Grad-CAM)."
 )
 _OUTPUT_HELP = (
     "File to write; by default radiodino-VARIANT-PRECISION.onnx, with demonstration weights "
-    "radiodino-VARIANT-demo-PRECISION.onnx."
+    "radiodino-VARIANT-demo-PRECISION.onnx, for another task than embed with the task before the precision."
 )
 
 
@@ -49,15 +63,16 @@ _OUTPUT_HELP = (
 def export(
     context: typer.Context,
     variant: Annotated[str | None, typer.Option(help=_VARIANT_HELP)] = None,
-    weights: Annotated[str | None, typer.Option(help=_WEIGHTS_HELP, show_default=False)] = None,
+    task: Annotated[str, typer.Option(help=_TASK_HELP)] = "embed",
+    weights: Annotated[list[str] | None, typer.Option(help=_WEIGHTS_HELP, show_default=False)] = None,
     seed: Annotated[int, typer.Option(help="Seed of random weights.")] = 0,
     checkpoint_key: Annotated[
         str | None, typer.Option(help="teacher or student of a training checkpoint; by default the teacher.")
     ] = None,
     fp32: Annotated[bool, typer.Option("--fp32", help="Store and compute in fp32 (the default).")] = False,
     fp16: Annotated[bool, typer.Option("--fp16", help="Store in fp16: half the size.")] = False,
-    image_size: Annotated[int, typer.Option(help="Side of the input in pixels, a multiple of the patch.")] = 224,
-    outputs: Annotated[str, typer.Option(help="Beside the embedding, comma-separated: patch_tokens, attention.")] = "",
+    image_size: Annotated[int | None, typer.Option(help=_SIZE_HELP, show_default=False)] = None,
+    outputs: Annotated[str, typer.Option(help=_OUTPUTS_HELP)] = "",
     output: Annotated[Path | None, typer.Option("--output", "-o", help=_OUTPUT_HELP)] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     list_variants: Annotated[bool, typer.Option("--list", help="Show the variants and end.")] = False,
@@ -75,7 +90,8 @@ def export(
     require("export", "torch", "timm", "onnx", "onnxscript")
     settings = ExportSettings(
         variant=get_variant(variant),
-        weights="published" if weights is None else weights,
+        weights=_named(task, weights),
+        task=task,
         seed=seed,
         checkpoint_key=checkpoint_key,
         precision="fp16" if fp16 else "fp32",
@@ -85,11 +101,14 @@ def export(
         force=force,
     )
     settings.check()
-    chosen = choose_weights(settings.variant, weights)
-    if chosen.fallback_reason is not None:
-        settings = replace(settings, weights=chosen.weights)
-        settings.check()
-    banner = weights_banner(settings, chosen.fallback_reason)
+    reason = None
+    if task == "embed":
+        chosen = choose_weights(settings.variant, weights[0] if weights else None)
+        reason = chosen.fallback_reason
+        if reason is not None:
+            settings = replace(settings, weights=chosen.weights)
+            settings.check()
+    banner = weights_banner(settings, settings.named_weights[0], reason)
     if banner:
         err.print(banner)
     from .pipeline import export_model
@@ -97,8 +116,16 @@ def export(
     with err.status("starting") as status:
         exported = export_model(settings, lambda step: status.update(f"{step} …"))
     _print_summary(exported)
-    if banner:  # again, below what the export printed
+    # Again, below what the export printed; of a head's backbone the head's file tells, which is read by now.
+    banner = banner or weights_banner(settings, kind_of(exported.info.notice))
+    if banner:
         err.print(banner)
+
+
+def _named(task: str, weights: list[str] | None) -> str | tuple[str, ...]:
+    if weights is None:
+        return "published" if task == "embed" else ()
+    return weights[0] if len(weights) == 1 else tuple(weights)
 
 
 @app.command()
@@ -121,7 +148,10 @@ def fetch(variant: Annotated[str, typer.Option(help=_VARIANT_HELP)]) -> None:
 def verify(
     file: Annotated[Path, typer.Argument(help="A file that radiodino-export wrote.")],
     weights: Annotated[
-        str | None, typer.Option(help="The checkpoint the file was made from, where it is not the published one.")
+        list[str] | None,
+        typer.Option(
+            help="The checkpoint the file was made from, where it is not the published one; one for each head."
+        ),
     ] = None,
 ) -> None:
     """Compare an exported file with its PyTorch original again."""
@@ -129,7 +159,7 @@ def verify(
     from .verify_file import verify_file
 
     with err.status("verifying …"):
-        comparisons = verify_file(file, weights)
+        comparisons = verify_file(file, tuple(weights) if weights else None)
     out.print(_parity_table(comparisons))
     out.print(f"{file} agrees with its original", markup=False)
 
@@ -150,9 +180,28 @@ def _print_summary(exported: Exported) -> None:
         sha256=exported.sha256,
         weights=f"{info.weights.name}, SHA-256 {info.weights.sha256}",
         licence=info.weights.licence or "not stated at the source",
+        **_heads(info),
         **({"notice": info.notice} if info.notice else {}),
-        next=f"radiodino-run embed IMAGES --model {exported.path} -o embeddings.csv",
+        next=f"radiodino-run {_NEXT[info.task].format(exported.path)}",
     )
+
+
+_NEXT = {
+    "embed": "embed IMAGES --model {} -o embeddings.csv",
+    "classify": "classify IMAGES --model {} -o classes.csv",
+    "segment": "segment IMAGES --model {} -o masks",
+    "classify+segment": "classify IMAGES --model {} -o classes.csv",
+}
+
+
+def _heads(info: ModelInfo) -> dict[str, str]:
+    lines = {}
+    if info.classifier is not None:
+        lines["classes"] = f"{', '.join(info.classifier.classes)} (from {info.classifier.name})"
+    if info.segmenter is not None:
+        head = info.segmenter
+        lines["mask"] = f"{head.label}, from a probability of {head.threshold:g} ({head.head} head, from {head.name})"
+    return lines
 
 
 def _print_lines(**lines: object) -> None:
@@ -161,10 +210,23 @@ def _print_lines(**lines: object) -> None:
 
 
 def _parity_table(comparisons: list[Comparison]) -> Table:
-    table = Table("engine", "arithmetic", "output", "smallest cosine", "largest error", title="against PyTorch fp32")
+    names = ("engine", "arithmetic", "output", "smallest cosine", "largest error", "of probabilities")
+    table = Table(*names, title="against PyTorch fp32")
     for found in comparisons:
-        table.add_row(found.backend, found.compute, found.output, f"{found.cosine:.7f}", f"{found.relative_error:.1e}")
+        row = (found.backend, found.compute, found.output, f"{found.cosine:.7f}", f"{found.relative_error:.1e}")
+        table.add_row(*row, _of_probabilities(found))
     return table
+
+
+def _of_probabilities(found: Comparison) -> str:
+    if found.absolute_error is None:
+        return ""
+    words = [f"off by at most {found.absolute_error:.1e}"]
+    if found.classes_changed is not None:
+        words.append(f"{found.classes_changed or 'no'} classes changed")
+    if found.dice is not None:
+        words.append(f"Dice {found.dice:.5f}")
+    return ", ".join(words)
 
 
 def _variant_table() -> Table:

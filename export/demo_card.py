@@ -14,6 +14,12 @@ weights cannot be had. It says nothing of how good Radio DINO is. **Research use
 clinical use, not for diagnosis, screening, triage or treatment decisions.**"""
 
 
+_HEADS = """\
+A head is stored with the document of its training. The figures in that document were measured with the head in fp32 on
+the backbone as it is stored here (rounded to fp16); the head is stored in fp16 as well, so that a file exported from it
+may differ from them in the last digits."""
+
+
 def demo_card(record: Demonstration) -> str:
     """The card in Markdown; where a figure falls short of what was asked for, its first line says so."""
     parts = [
@@ -24,6 +30,7 @@ def demo_card(record: Demonstration) -> str:
         f"Licence of the weights: {record.licence}",
         "## Files",
         _files(record),
+        *([_HEADS] if any(file.holds == "head" for file in record.files.values()) else []),
         "## Data",
         _data(record),
         "## Measured",

@@ -29,9 +29,11 @@ from radiodino.runtime.typed_document import DocumentError, from_document
 from radiodino.runtime.variants import Variant, get_variant
 from radiodino.train.weights.backbone_state import backbone_state
 from radiodino.train.weights.demonstration import RECORD, About, BundledFile, Demonstration
+from radiodino.train.weights.demonstration_head import HEAD_FILES, METADATA
 from radiodino.train.weights.read_checkpoint import find_checkpoint, read_checkpoint
 
 from .demo_card import demo_card
+from .open_head import open_head
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +45,7 @@ _IMAGE_SIZE = 224
 _LOSS_ENTRIES = 40
 
 
-def pack_demo(run: Path, out: Path, about: About, heads: Mapping[str, Path] | None = None) -> Demonstration:
+def pack_demo(run: Path, out: Path, about: About, heads: Sequence[Path] = ()) -> Demonstration:
     """Write the demonstration weights of a pretraining run, ready to be shipped.
 
     Args:
@@ -51,29 +53,33 @@ def pack_demo(run: Path, out: Path, about: About, heads: Mapping[str, Path] | No
             table resized to 224 px as the variant does it.
         out: the folder to write; made where it is not there yet. What is there of the same names is replaced.
         about: what the run cannot know.
-        heads: trained on that backbone: name of a file in `out`, ending in ``.safetensors`` → a safetensors file. Its
-            floating-point tensors become fp16; all others, and its metadata, stay as they are.
+        heads: a ``classifier.pth`` or ``segmenter-*.pth``, or both, trained with ``--weights demo`` on the backbone
+            that is packed here (so pack it without heads first). Their heads alone are stored, floating point as fp16,
+            with their documents, under the names of `HEAD_FILES`.
 
     Returns:
         The record that was written.
 
     Raises:
-        WeightsError: the run holds no usable backbone, or a value is beyond the range of fp16.
-        InputError: the run was not made by this package, or a head has an impossible name.
+        WeightsError: the run holds no usable backbone, a head is none or on another backbone, or a value is beyond the
+            range of fp16.
+        InputError: the run was not made by this package, or two heads are for one task.
         OutputError: the files are larger than `LIMIT` together, `out` holds weights of another packing, or cannot be
             written.
     """
-    heads = dict(heads or {})
     raw = read_checkpoint(run)
     recipe = raw.get("recipe")
     if not isinstance(recipe, dict) or not isinstance(raw.get("step"), int):
         raise InputError(f"{run} is no run of radiodino-train pretrain: its checkpoint states no recipe and no step")
     variant, steps = get_variant(recipe["variant"]), int(raw["step"])
     backbone = f"{variant.name}.safetensors"
-    _check_names([backbone, *heads])
-
-    contents = {backbone: _packed_backbone(raw, variant, find_checkpoint(run).name)}
-    contents |= {name: _packed_head(file) for name, file in heads.items()}
+    packed = _packed_backbone(raw, variant, find_checkpoint(run).name)
+    contents = {backbone: packed}
+    for file in heads:
+        task, data = _packed_head(file, variant, packed)
+        if HEAD_FILES[task] in contents:
+            raise InputError(f"{file} is a second head for the task '{task}': give one")
+        contents[HEAD_FILES[task]] = data
     record = Demonstration(
         **{name: getattr(about, name) for name in About.__dataclass_fields__},
         variant=variant.name,
@@ -108,12 +114,6 @@ def read_about(path: Path) -> About:
         raise InputError(f"cannot read {path} ({error}): it must be a JSON object of {fields}") from error
 
 
-def _check_names(names: Sequence[str]) -> None:
-    for name in names:
-        if Path(name).name != name or not name.endswith(".safetensors") or names.count(name) > 1:
-            raise InputError(f"'{name}' can be no head's name: give one that ends in .safetensors and is not taken")
-
-
 def _packed_backbone(raw: dict[str, Any], variant: Variant, source: str) -> bytes:
     from safetensors.torch import save
 
@@ -123,22 +123,28 @@ def _packed_backbone(raw: dict[str, Any], variant: Variant, source: str) -> byte
     return save(_half(state, source), metadata={"radiodino": told})
 
 
-def _packed_head(file: Path) -> bytes:
-    from safetensors import SafetensorError, safe_open
-    from safetensors.torch import save
+def _packed_head(file: Path, variant: Variant, packed_backbone: bytes) -> tuple[str, bytes]:
+    """The task of a head, and its file's bytes."""
+    import torch
+    from safetensors.torch import load, save
 
-    try:
-        with safe_open(file, framework="pt") as opened:
-            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # it is no dictionary
-            metadata: dict[str, str] | None = opened.metadata()
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"cannot read the head {file} ({error}): give a safetensors file") from error
-    if metadata is not None and len(metadata) > 1:
+    head = open_head(file)
+    if head.document["variant"] != variant.name:
         raise WeightsError(
-            f"the head {file} has {len(metadata)} entries of metadata ({', '.join(sorted(metadata))}), whose order in "
-            "the file would not be defined: put them into one, as JSON"
+            f"the head {file} is of the variant '{head.document['variant']}', the run's is '{variant.name}': train it "
+            "on this backbone, with --weights demo"
         )
-    return save(_half(state, file.name), metadata=metadata)
+    size = head.document["image_size"]
+    wanted, _ = backbone_state(load(packed_backbone), variant, image_size=size, source="the packed backbone")
+    own = head.module.backbone.state_dict()
+    differing = [name for name in own if not torch.equal(own[name], wanted[name])]
+    if differing:
+        raise WeightsError(
+            f"the backbone of the head {file} is not the one that is packed ({len(differing)} of {len(own)} entries "
+            "differ): pack without heads first, then train the head with --weights demo and the backbone frozen"
+        )
+    told = json.dumps(head.document, sort_keys=True, ensure_ascii=False)
+    return head.task, save(_half(head.module.head.state_dict(), file.name), metadata={METADATA: told})
 
 
 def _half(state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
@@ -212,18 +218,15 @@ def demo_weights(
         typer.Option(help="JSON: licence, data, machine, commands, measured, remarks; by default about.json in RUN."),
     ] = None,
     head: Annotated[
-        list[str] | None, typer.Option(help="NAME.safetensors=FILE: a head trained on this backbone; repeatable.")
+        list[Path] | None,
+        typer.Option(
+            help="A classifier.pth or segmenter-*.pth trained with --weights demo on this backbone; repeatable."
+        ),
     ] = None,
 ) -> None:
     """Pack the demonstration weights that travel with this package; for maintainers."""
-    require("export", "torch", "safetensors")
-    heads: dict[str, Path] = {}
-    for given in head or []:
-        name, equals, file = given.partition("=")
-        if not equals or name in heads:
-            raise InputError(f"'{given}' is no head, or a second of its name: give NAME.safetensors=FILE")
-        heads[name] = Path(file)
-    record = pack_demo(run, out, read_about(about or run / "about.json"), heads)
+    require("export", "torch", "timm", "safetensors")
+    record = pack_demo(run, out, read_about(about or run / "about.json"), head or ())
     for name, file_record in record.files.items():
         typer.echo(f"{file_record.sha256}  {file_record.size:>10,}  {out / name}")
     typer.echo(f"{record.samples:,} samples in {record.steps:,} steps; read {out / CARD} before you ship it")

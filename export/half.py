@@ -19,6 +19,9 @@ _MOVES_DATA = frozenset(
 )
 """They copy values, so they take the precision their data come in."""
 
+_ALWAYS_FLOAT: dict[str, frozenset[int]] = {"Resize": frozenset({1, 2})}
+"""Inputs that ONNX wants in fp32 (or has no fp16 use for) whatever the data are in: region and scales."""
+
 _FLOAT, _HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 _SUFFIX: dict[int, str] = {_FLOAT: "fp32", _HALF: "fp16"}
 
@@ -68,7 +71,11 @@ class _HalfPass:
         target = self._precision_of(node)
         new = NodeProto()
         new.CopyFrom(node)
-        new.input[:] = [self._as(name, target) if name in self.floats else name for name in node.input]
+        fixed = _ALWAYS_FLOAT.get(node.op_type, frozenset())
+        new.input[:] = [
+            self._as(name, _FLOAT if index in fixed else target) if name in self.floats else name
+            for index, name in enumerate(node.input)
+        ]
         returned = []
         for index, name in enumerate(node.output):
             if name not in self.floats:

@@ -5,37 +5,41 @@ from __future__ import annotations
 import platform
 from importlib import metadata
 
-from radiodino.runtime.model_info import ModelInfo, Output, Preprocessing, Weights
-from radiodino.runtime.notice import notice_of
+from radiodino.runtime.model_info import ModelInfo, Output, Preprocessing
 from radiodino.runtime.variants import Variant
 
+from .original import Original
 from .settings import OUTPUTS
-from .trace import OPSET, output_shapes
+from .task_network import output_shapes
+from .trace import OPSET
 
 
 def describe(
     variant: Variant,
-    weights: Weights,
+    original: Original,
     *,
+    task: str,
     precision: str,
-    image_size: int,
     outputs: tuple[str, ...],
 ) -> ModelInfo:
     """The document of one export, its verification still to come."""
-    shapes = output_shapes(variant, image_size)
+    size = original.image_size
+    shapes = output_shapes(variant, size, original.heads.classes)
     return ModelInfo(
         variant=variant.name,
         paper_name=variant.paper_name,
-        task="embed",
+        task=task,
         precision=precision,
-        image_size=image_size,
+        image_size=size,
         patch=variant.patch,
         embedding_size=variant.embedding_size,
         position_interpolation=variant.position_interpolation,
-        preprocessing=Preprocessing(resize=(image_size, image_size)),
+        preprocessing=Preprocessing(resize=(size, size)),
         outputs=tuple(Output(name=name, shape=shapes[name], meaning=OUTPUTS[name]) for name in outputs),
-        weights=weights,
-        notice=notice_of(weights.kind),
+        weights=original.weights,
+        notice=original.notice,
+        classifier=original.classifier_info,
+        segmenter=original.segmenter_info,
         tools={
             "opset": str(OPSET),
             "python": platform.python_version(),

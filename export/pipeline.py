@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import onnx
-from torch import nn
 
 from radiodino.runtime.atomic import atomic_path
 from radiodino.runtime.model_file import read_model_file, seal
-from radiodino.runtime.model_info import ModelInfo, Preprocessing, Weights
+from radiodino.runtime.model_info import ModelInfo, Preprocessing
 from radiodino.runtime.preprocessing import Preprocessor
-from radiodino.train.weights.load import load_weights
 
 from .cleanup import clean_up
 from .divergence import first_divergence, stages
 from .engine import Batch, cpu_backends
 from .half import to_half
 from .metadata import describe
+from .original import Original, load_original
 from .probe_images import BATCHES, probe_images
 from .ranges import largest_values, nodes_beyond_half
 from .settings import ExportSettings
@@ -53,7 +52,8 @@ def export_model(settings: ExportSettings, progress: Progress = lambda _step: No
         progress: told the name of each step as it begins.
 
     Raises:
-        InputError: an image size that the patch does not divide, an unknown output or precision.
+        InputError: an image size that the patch does not divide, an unknown task, output or precision, or weights that
+            the task cannot have.
         BackendError: no CPU engine is installed, so that nothing could be verified.
         WeightsError: the weights cannot be had or do not fit the variant.
         OutputError: the file exists already or cannot be written.
@@ -61,31 +61,25 @@ def export_model(settings: ExportSettings, progress: Progress = lambda _step: No
     """
     settings.check()
     cpu_backends()  # refuse early where nothing could be verified
-    variant, size, outputs, target = settings.variant, settings.image_size, settings.output_names, settings.target
+    outputs, target = settings.output_names, settings.target
 
     progress("load weights")
-    backbone, source = load_weights(
-        variant, settings.weights, image_size=size, seed=settings.seed, checkpoint_key=settings.checkpoint_key
-    )
+    original = load_original(settings)
+    size = original.image_size
     batches = probe_batches(size)
-    references = reference_outputs(backbone, outputs, batches)
+    progress("run the original")
+    references = reference_outputs(original, outputs, batches)
     progress("trace in fp32")
-    model = trace(backbone, size, outputs)
+    model = trace(original.backbone, size, outputs, original.heads)
     progress("clean up the graph")
-    model = clean_up(model, stages(variant.depth))
+    model = clean_up(model, stages(original.backbone, original.heads.segmenter))
     beyond: set[str] = set()
     if settings.precision == "fp16":
         progress("convert to fp16")
         beyond = nodes_beyond_half(model, largest_values(model, batches))
         model = to_half(model, beyond)
     body = model.SerializeToString()
-
-    weights = Weights(
-        **asdict(source),
-        seed=settings.seed if source.kind == "random" else None,
-        checkpoint_key=settings.checkpoint_key,
-    )
-    info = describe(variant, weights, precision=settings.precision, image_size=size, outputs=outputs)
+    info = describe(settings.variant, original, task=settings.task, precision=settings.precision, outputs=outputs)
 
     progress("verify against PyTorch")
     with tempfile.TemporaryDirectory() as folder:
@@ -93,7 +87,7 @@ def export_model(settings: ExportSettings, progress: Progress = lambda _step: No
         candidate.write_bytes(seal(body, info.to_json()))
         comparisons = verify(candidate, settings.precision, references, batches)
     outcome = "was not written: export with --fp32 instead" if settings.precision == "fp16" else "was not written"
-    where = _diverges(comparisons, settings.precision, model, backbone, batches)
+    where = _diverges(comparisons, settings.precision, model, original, batches)
     refuse_failed(comparisons, settings.precision, f"{where}; it {outcome}")
 
     progress("write")
@@ -113,11 +107,11 @@ def probe_batches(image_size: int) -> list[Batch]:
 
 
 def _diverges(
-    comparisons: list[Comparison], precision: str, model: onnx.ModelProto, backbone: nn.Module, batches: list[Batch]
+    comparisons: list[Comparison], precision: str, model: onnx.ModelProto, original: Original, batches: list[Batch]
 ) -> str:
     for comparison in comparisons:
         if not comparison.passed:
             backend = comparison.backend.partition(" ")[0]
             tolerance = TOLERANCES[precision, comparison.compute]
-            return first_divergence(model, backbone, np.concatenate(batches), backend, comparison.compute, tolerance)
+            return first_divergence(model, original, np.concatenate(batches), backend, comparison.compute, tolerance)
     return ""

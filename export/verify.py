@@ -9,33 +9,55 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor
 
 from radiodino.runtime.errors import VerificationError, WeightsError
 from radiodino.runtime.model import Model
+from radiodino.train.segment.tokens import patch_tokens
 
 from .engine import Batch, cpu_backends
-from .trace import EmbeddingNetwork
+from .original import Original
+from .task_network import TaskNetwork
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far an arithmetic may be from the fp32 original."""
+    """How far an output in some arithmetic may be from the fp32 original; None where that does not judge it."""
 
-    relative_error: float | None
-    """Largest |Δ| as a share of the output's largest activation; None where `cosine` judges."""
-    cosine: float | None
+    relative_error: float | None = None
+    """Largest |Δ| as a share of the output's largest activation."""
+    cosine: float | None = None
     """Smallest cosine of one image's output to the original's."""
+    absolute_error: float | None = None
+    """Largest |Δ| of a probability."""
+    margin: float | None = None
+    """The class with the largest probability must be the same wherever the original's two largest are further apart
+    than this."""
+    dice: float | None = None
+    """Smallest Dice of all images' masks together, both cut at the file's threshold, with the original's."""
 
 
 TOLERANCES: dict[tuple[str, str], Tolerance] = {
     # (precision of the file, arithmetic)
-    ("fp32", "fp32"): Tolerance(relative_error=1e-4, cosine=None),
-    ("fp16", "fp32"): Tolerance(relative_error=None, cosine=0.9999),
-    ("fp16", "fp16"): Tolerance(relative_error=None, cosine=0.9999),
-    ("fp16", "bf16"): Tolerance(relative_error=None, cosine=0.9995),
+    ("fp32", "fp32"): Tolerance(relative_error=1e-4),
+    ("fp16", "fp32"): Tolerance(cosine=0.9999),
+    ("fp16", "fp16"): Tolerance(cosine=0.9999),
+    ("fp16", "bf16"): Tolerance(cosine=0.9995),
 }
+"""Of every output that is not named below."""
 
+_PROBABILITIES: dict[tuple[str, str], Tolerance] = {
+    ("fp32", "fp32"): Tolerance(absolute_error=1e-4, margin=1e-3),
+    ("fp16", "fp32"): Tolerance(absolute_error=5e-3, margin=1e-3),
+    ("fp16", "fp16"): Tolerance(absolute_error=5e-3, margin=1e-3),
+    ("fp16", "bf16"): Tolerance(absolute_error=2e-2, margin=2e-2),
+}
+_MASK: dict[tuple[str, str], Tolerance] = {
+    ("fp32", "fp32"): Tolerance(absolute_error=1e-4, dice=0.999),
+    ("fp16", "fp32"): Tolerance(absolute_error=2e-2, dice=0.995),
+    ("fp16", "fp16"): Tolerance(absolute_error=2e-2, dice=0.995),
+    ("fp16", "bf16"): Tolerance(absolute_error=1e-1, dice=0.99),
+}
 
 _ATTENTION_ERROR = {"fp32": 0.02, "fp16": 0.02, "bf16": 0.1}
 """Of an fp16 file, by arithmetic: rows of attention are positive and often near uniform, so that a cosine alone would
@@ -44,8 +66,12 @@ hardly notice a wrong one."""
 
 def tolerance_of(precision: str, compute: str, output: str) -> Tolerance:
     """How far `output` may be from the original in a file of `precision`."""
+    if output == "probabilities":
+        return _PROBABILITIES[precision, compute]
+    if output == "mask":
+        return _MASK[precision, compute]
     tolerance = TOLERANCES[precision, compute]
-    if output == "attention" and precision == "fp16":
+    if output in ("attention", "logits", "cam") and precision == "fp16":
         return replace(tolerance, relative_error=_ATTENTION_ERROR[compute])
     return tolerance
 
@@ -60,27 +86,44 @@ class Comparison:
     relative_error: float
     cosine: float
     passed: bool
+    absolute_error: float | None = None
+    """Of probabilities and masks; None for other outputs, as for the two that follow."""
+    classes_changed: int | None = None
+    """Of probabilities: images whose class is another though the original's margin is beyond the tolerance's."""
+    dice: float | None = None
+    """Of a mask, all images together; 1 where both are empty."""
 
 
-def reference_outputs(backbone: nn.Module, outputs: tuple[str, ...], batches: list[Batch]) -> list[dict[str, Batch]]:
+def reference_outputs(original: Original, outputs: tuple[str, ...], batches: list[Batch]) -> list[dict[str, Batch]]:
     """The outputs of the PyTorch original in fp32, for each batch.
 
-    ``embedding`` is what calling the timm model itself gives, not what the traced wrapper gives.
+    They are what calling the backbone, the `Classifier` and the `Segmenter` themselves gives, batch norm and all, not
+    what the traced wrapper gives.
 
     Raises:
         WeightsError: where an output is zero for every image, as with weights of zeros.
     """
-    found = []
     with torch.inference_mode():
-        for batch in batches:
-            images = torch.from_numpy(batch)
-            values = dict(zip(outputs, EmbeddingNetwork(backbone, outputs)(images), strict=True))
-            values["embedding"] = backbone(images)
-            found.append({name: value.numpy() for name, value in values.items()})
+        found = [_reference(original, outputs, torch.from_numpy(batch)) for batch in batches]
     for name in outputs:
-        if not any(batch[name].any() for batch in found):
+        if name != "mask" and not any(batch[name].any() for batch in found):  # a mask may be as near to 0 as it likes
             raise WeightsError(f"with these weights '{name}' is zero for every image: give a trained checkpoint")
     return found
+
+
+def _reference(original: Original, outputs: tuple[str, ...], images: Tensor) -> dict[str, Batch]:
+    inner = tuple(name for name in outputs if name in ("patch_tokens", "attention"))
+    values = dict(zip(inner, TaskNetwork(original.backbone, inner)(images), strict=True))
+    values["embedding"] = original.backbone(images)
+    if original.classifier is not None:
+        logits = values["logits"] = original.classifier(images)
+        values["probabilities"] = torch.softmax(logits / original.heads.temperature, dim=1)
+        if "cam" in outputs:
+            weight = original.classifier.head.weight
+            values["cam"] = torch.einsum("cd,bnd->bcn", weight, patch_tokens(original.backbone, images))
+    if original.segmenter is not None:
+        values["mask"] = torch.sigmoid(original.segmenter(images))
+    return {name: values[name].numpy() for name in outputs}
 
 
 def verify(path: Path, precision: str, references: list[dict[str, Batch]], batches: list[Batch]) -> list[Comparison]:
@@ -105,8 +148,9 @@ def verify(path: Path, precision: str, references: list[dict[str, Batch]], batch
             # Not model.run, which refuses values that are not finite: here they are a finding.
             results = [model.backend.run(batch) for batch in batches]
             name = f"{status.name} {model.backend.version}"
+            threshold = model.info.segmenter.threshold if model.info.segmenter else None
             comparisons += [
-                compare(name, compute, output, results, references, tolerance_of(precision, compute, output))
+                compare(name, compute, output, results, references, tolerance_of(precision, compute, output), threshold)
                 for output in references[0]
             ]
     return comparisons
@@ -119,6 +163,7 @@ def compare(
     results: list[dict[str, Batch]],
     references: list[dict[str, Batch]],
     tolerance: Tolerance,
+    threshold: float | None = None,
 ) -> Comparison:
     """Judge one output over all batches.
 
@@ -129,18 +174,49 @@ def compare(
         results: the engine's outputs, for each batch.
         references: the original's, likewise.
         tolerance: how far they may differ.
+        threshold: from which probability on a pixel belongs to a mask; where `tolerance` has a Dice.
     """
     found = np.concatenate([result[output].reshape(len(result[output]), -1) for result in results])
     wanted = np.concatenate([reference[output].reshape(len(reference[output]), -1) for reference in references])
     with np.errstate(invalid="ignore"):
-        error = float(np.abs(found - wanted).max() / np.abs(wanted).max())
+        difference = float(np.abs(found - wanted).max())
+    error = difference / float(np.abs(wanted).max())
     cosine = float(cosines(found, wanted).min())
+    absolute = changed = dice = None
     passed = bool(np.isfinite(found).all())
     if tolerance.relative_error is not None:
         passed &= error <= tolerance.relative_error
     if tolerance.cosine is not None:
         passed &= cosine >= tolerance.cosine
-    return Comparison(backend, compute, output, error, cosine, passed)
+    if tolerance.absolute_error is not None:
+        absolute = difference
+        passed &= absolute <= tolerance.absolute_error
+    if tolerance.margin is not None:
+        changed = classes_changed(found, wanted, tolerance.margin)
+        passed &= changed == 0
+    if tolerance.dice is not None and threshold is not None:
+        dice = pooled_dice(found >= threshold, wanted >= threshold)
+        passed &= dice >= tolerance.dice
+    return Comparison(backend, compute, output, error, cosine, passed, absolute, changed, dice)
+
+
+def classes_changed(found: Batch, wanted: Batch, margin: float) -> int:
+    """How many rows of `found` have their largest value elsewhere than those of `wanted`, (n, C) both.
+
+    Rows of `wanted` whose two largest values are not further apart than `margin` do not count.
+    """
+    two = np.sort(wanted, axis=1)[:, -2:]
+    clear = two[:, 1] - two[:, 0] > margin
+    return int((clear & (found.argmax(axis=1) != wanted.argmax(axis=1))).sum())
+
+
+def pooled_dice(found: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> float:
+    """2 |A ∩ B| / (|A| + |B|) over all pixels of all images; 1 where both are empty.
+
+    Of all together, because of a mask of a few pixels a single one that rounding moves would be a large share.
+    """
+    total = int(found.sum()) + int(wanted.sum())
+    return 2 * int((found & wanted).sum()) / total if total else 1.0
 
 
 def cosines(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -177,16 +253,27 @@ def refuse_failed(comparisons: list[Comparison], precision: str, outcome: str) -
     if not failed:
         return
     worst = min(failed, key=lambda comparison: comparison.cosine)
-    tolerance = tolerance_of(precision, worst.compute, worst.output)
-    allowed = [
-        f"a relative error of {worst.relative_error:.2e} where {tolerance.relative_error:.0e} is allowed"
-        if tolerance.relative_error is not None and not worst.relative_error <= tolerance.relative_error
-        else "",
-        f"a cosine of {worst.cosine:.6f} where {tolerance.cosine} is demanded"
-        if tolerance.cosine is not None and not worst.cosine >= tolerance.cosine
-        else "",
-    ]
     raise VerificationError(
         f"the {precision} file differs from the PyTorch original: output '{worst.output}' in {worst.backend} "
-        f"({worst.compute}) has {' and '.join(filter(None, allowed))}; {outcome}"
+        f"({worst.compute}) has {_beyond(worst, tolerance_of(precision, worst.compute, worst.output))}; {outcome}"
     )
+
+
+def _beyond(found: Comparison, allowed: Tolerance) -> str:
+    """What of a comparison that failed is beyond its tolerance, in words; a value that is no number always is."""
+    checks = (
+        (found.relative_error, allowed.relative_error, "a relative error of {:.2e} where {:.0e} is allowed"),
+        (found.absolute_error, allowed.absolute_error, "a probability off by {:.2e} where {:.0e} is allowed"),
+    )
+    said = [text.format(value, limit) for value, limit, text in checks if _exceeds(value, limit)]
+    if allowed.cosine is not None and not found.cosine >= allowed.cosine:
+        said.append(f"a cosine of {found.cosine:.6f} where {allowed.cosine} is demanded")
+    if found.classes_changed:
+        said.append(f"another class for {found.classes_changed} images where none is allowed")
+    if found.dice is not None and allowed.dice is not None and not found.dice >= allowed.dice:
+        said.append(f"masks with a Dice of {found.dice:.5f} where {allowed.dice} is demanded")
+    return " and ".join(said) or "values that are not finite"
+
+
+def _exceeds(value: float | None, limit: float | None) -> bool:
+    return value is not None and limit is not None and not value <= limit

@@ -10,7 +10,8 @@ pytest.importorskip("timm")
 from radiodino.export.cleanup import clean_up  # noqa: E402
 from radiodino.export.divergence import stages  # noqa: E402
 from radiodino.export.engine import open_graph, with_outputs  # noqa: E402
-from radiodino.export.trace import OPSET, cls_attention, trace  # noqa: E402
+from radiodino.export.task_network import cls_attention  # noqa: E402
+from radiodino.export.trace import OPSET, trace  # noqa: E402
 from radiodino.train.weights.load import load_weights, sharpen_attention  # noqa: E402
 
 
@@ -22,8 +23,8 @@ def backbone(toy):
 
 
 @pytest.fixture(scope="module")
-def cleaned(backbone, toy):
-    return clean_up(trace(backbone, 64, ("embedding", "attention")), stages(toy.depth))
+def cleaned(backbone):
+    return clean_up(trace(backbone, 64, ("embedding", "attention")), stages(backbone))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_norms_and_gelus_are_one_operator_each(cleaned, toy):
 
 
 def test_each_stage_tensor_is_what_its_module_returns(cleaned, backbone, batch, toy):
-    names = stages(toy.depth)
+    names = stages(backbone)
     found = open_graph(with_outputs(cleaned, names), "onnxruntime").run(batch)
     expected = {}
     for name in names:

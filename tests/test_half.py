@@ -25,7 +25,7 @@ OUTPUTS = ("embedding", "patch_tokens", "attention")
 @pytest.fixture(scope="module")
 def fp32(toy):
     backbone, _ = load_weights(toy, "random", image_size=64)
-    return clean_up(trace(backbone, 64, OUTPUTS), stages(toy.depth))
+    return clean_up(trace(backbone, 64, OUTPUTS), stages(backbone))
 
 
 @pytest.fixture(scope="module")

@@ -54,20 +54,36 @@ def load_classifier(path: Path | str) -> tuple[Classifier, dict[str, Any]]:
     """
     file = find_checkpoint(Path(path))
     raw = read_checkpoint(file)
-    model, document = raw.get("model"), raw.get("document")
+    return classifier_of(raw.get("model"), raw.get("document"), file.name)
+
+
+def classifier_of(model: object, document: object, name: str) -> tuple[Classifier, dict[str, Any]]:
+    """The classifier in what `save_classifier` writes.
+
+    Args:
+        model: the entry ``model``.
+        document: the entry ``document``.
+        name: of the file, for messages.
+
+    Returns:
+        As `load_classifier`.
+
+    Raises:
+        WeightsError: where they are no classifier.
+    """
     if not isinstance(model, dict) or not isinstance(document, dict) or document.get("task") != "classify":
         raise WeightsError(
-            f"{file.name} holds no classifier, expected one that radiodino-train finetune wrote: give its {NAME}"
+            f"{name} holds no classifier, expected one that radiodino-train finetune wrote: give its {NAME}"
         )
-    variant, image_size, classes = _stated(document, file.name)
-    _check_types(model, file.name)
-    state = {name.removeprefix(_BACKBONE): value for name, value in model.items() if name.startswith(_BACKBONE)}
-    check_variant(state, variant, file.name)
-    check_entries(state, entry_shapes(variant, image_size), variant, file.name)
-    check_finite(model, file.name)
+    variant, image_size, classes = _stated(document, name)
+    _check_types(model, name)
+    state = {entry.removeprefix(_BACKBONE): value for entry, value in model.items() if entry.startswith(_BACKBONE)}
+    check_variant(state, variant, name)
+    check_entries(state, entry_shapes(variant, image_size), variant, name)
+    check_finite(model, name)
     with torch.device("meta"):
         built = Classifier(build_backbone(variant, image_size), nn.Linear(variant.embedding_size, classes))
-    _check_shapes(model, built.state_dict(), file.name)
+    _check_shapes(model, built.state_dict(), name)
     built.load_state_dict(model, strict=True, assign=True)
     return built.eval(), document
 

@@ -19,7 +19,8 @@ def explain(
     weights: Annotated[
         str,
         typer.Option(
-            help="A run's folder, a checkpoint, published, demo or random; for gradcam the classifier.pth of finetune."
+            help="A run's folder, a checkpoint, published, demo or random; for gradcam the classifier.pth of finetune "
+            "or demo."
         ),
     ],
     data: Annotated[

@@ -14,6 +14,7 @@ from radiodino.runtime.errors import InputError, WeightsError
 
 from ..classify.checkpoint import load_classifier
 from ..classify.classifier import Classifier
+from ..classify.demonstration import demonstration_classifier
 from ..segment.metrics import EMPTY_CONVENTION, overlap, summary
 from .choice import ShownImages
 from .grad_cam import GradCam, grad_cam, threshold_mask
@@ -49,10 +50,14 @@ def open_classifier(settings: Settings) -> OpenedClassifier:
     """The classifier that ``settings.weights`` name.
 
     Raises:
-        WeightsError: where they are no classifier.
+        WeightsError: where they are no classifier, or this installation has no demonstration classifier.
         InputError: where it is of another variant, or has no such class.
     """
-    module, document = load_classifier(settings.weights)
+    module, document = (
+        demonstration_classifier(settings.variant)[:2]
+        if settings.weights == "demo"
+        else load_classifier(settings.weights)
+    )
     if document["variant"] != settings.variant.name:
         raise InputError(
             f"the classifier is of the variant {document['variant']}, not {settings.variant.name}: give --variant "

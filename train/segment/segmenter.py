@@ -73,12 +73,28 @@ def load_segmenter(path: Path) -> tuple[Segmenter, dict[str, Any]]:
     """
     file = find_checkpoint(path)
     raw = read_checkpoint(file)
-    document, model = raw.get("document"), raw.get("model")
+    return segmenter_of(raw.get("model"), raw.get("document"), file.name)
+
+
+def segmenter_of(model: object, document: object, name: str) -> tuple[Segmenter, dict[str, Any]]:
+    """The segmenter in what `save_segmenter` writes.
+
+    Args:
+        model: the entry ``model``.
+        document: the entry ``document``.
+        name: of the file, for messages.
+
+    Returns:
+        As `load_segmenter`.
+
+    Raises:
+        WeightsError: where they are no segmenter.
+    """
     if not isinstance(document, dict) or not isinstance(model, dict) or document.get("task") != TASK:
-        raise WeightsError(f"{file.name} holds no segmenter: give a segmenter-*.pth of radiodino-train segment")
+        raise WeightsError(f"{name} holds no segmenter: give a segmenter-*.pth of radiodino-train segment")
     if document.get("schema") != SCHEMA:
         raise WeightsError(
-            f"{file.name} is a segmenter of schema {document.get('schema')} and this radiodino reads schema {SCHEMA}: "
+            f"{name} is a segmenter of schema {document.get('schema')} and this radiodino reads schema {SCHEMA}: "
             "install the version that wrote it, or train it again"
         )
     try:
@@ -86,17 +102,15 @@ def load_segmenter(path: Path) -> tuple[Segmenter, dict[str, Any]]:
         kind, size = settings.pop("kind"), document["image_size"]
         threshold = document["threshold"]
         if kind not in HEADS or not isinstance(threshold, float) or not 0 < threshold < 1:
-            raise WeightsError(f"the document of {file.name} is damaged: train the head again")
+            raise WeightsError(f"the document of {name} is damaged: train the head again")
         with torch.device("meta"):  # without drawing initial weights only to replace them
             backbone = build_backbone(get_variant(document["variant"]), size)
         segmenter = Segmenter(backbone, build_head(kind, **settings))
         segmenter.load_state_dict(model, strict=True, assign=True)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:  # of torch: entries missing, unknown, misshapen
         reason = " ".join(str(error).split())
-        raise WeightsError(f"{file.name} is damaged or of another version ({reason}): train the head again") from error
-    for name, value in segmenter.state_dict().items():
+        raise WeightsError(f"{name} is damaged or of another version ({reason}): train the head again") from error
+    for entry, value in segmenter.state_dict().items():
         if value.is_floating_point() and not math.isfinite(float(value.sum())):
-            raise WeightsError(
-                f"the entry {name} of {file.name} holds values that are not finite: train the head again"
-            )
+            raise WeightsError(f"the entry {entry} of {name} holds values that are not finite: train the head again")
     return segmenter.eval(), document
