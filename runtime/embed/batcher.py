@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from time import perf_counter
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .embedding_model import EmbeddingModel
 
+_Take: TypeAlias = "Callable[[Mapping[str, NDArray[np.float32]]], None]"
+
 
 class Batcher:
-    """Collects frames until a batch is full, runs it, and gives each row to the input of its frame.
+    """Collects frames until a batch is full, runs it, and gives the outputs to whom they belong.
 
     Attributes:
         rows: rows computed so far.
@@ -23,16 +27,16 @@ class Batcher:
         self.seconds = 0.0
         self._model = model
         self._size = size
-        self._waiting: list[tuple[NDArray[np.float32], list[NDArray[np.float32]]]] = []
+        self._waiting: list[tuple[NDArray[np.float32], _Take]] = []
 
-    def add(self, pixels: NDArray[np.float32], rows: list[NDArray[np.float32]]) -> None:
+    def add(self, pixels: NDArray[np.float32], take: _Take) -> None:
         """Add a frame.
 
         Args:
             pixels: float32 (3, H, W).
-            rows: where its row, float32 (D,), is put, at the latest by the next `flush`.
+            take: is given its outputs by name, without the batch, at the latest by the next `flush`.
         """
-        self._waiting.append((pixels, rows))
+        self._waiting.append((pixels, take))
         if len(self._waiting) == self._size:
             self.flush()
 
@@ -41,9 +45,9 @@ class Batcher:
         if not self._waiting:
             return
         started = perf_counter()
-        embeddings = self._model.run(np.stack([pixels for pixels, _ in self._waiting]))["embedding"]
+        outputs = self._model.run(np.stack([pixels for pixels, _ in self._waiting]))
         self.seconds += perf_counter() - started
-        for (_, rows), embedding in zip(self._waiting, embeddings, strict=True):
-            rows.append(embedding)
+        for index, (_, take) in enumerate(self._waiting):
+            take({name: values[index] for name, values in outputs.items()})
         self.rows += len(self._waiting)
         self._waiting.clear()

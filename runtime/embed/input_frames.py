@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..blank import BLANK, is_blank
 from ..decode import decode
 from ..errors import UnreadableImageError
-from ..frame import Window
+from ..frame import Frame, Window
 from ..inputs.item import Item
 
 SHORT = 4
@@ -30,6 +31,8 @@ class ReadyFrame:
     """What a user must know of it."""
     pixels: NDArray[np.float32]
     """Float32 (3, H, W)."""
+    decoded: Frame | None = None
+    """As it was decoded, where that is kept."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class FrameReader:
     preprocess: Callable[[Image.Image], NDArray[np.float32]]
     window: Window | None
     frame: int | None
+    keep: bool = False
+    """Whether the decoded frames are kept, and their notices say what must be known of their scale."""
 
     def frames(self, item: Item) -> Generator[ReadyFrame, None, None]:
         """The frames of an input, each decoded and preprocessed when it is asked for.
@@ -58,7 +63,10 @@ class FrameReader:
         """
         count = 0
         for found in decode(item.load(), window=self.window, frame=self.frame):
-            yield ReadyFrame(found.number, found.notice, self.preprocess(found.image))
+            spacing = found.spacing_notice if self.keep else None
+            notices = (found.notice, spacing, BLANK if is_blank(found.image) else None)
+            notice = "; ".join(filter(None, notices)) or None
+            yield ReadyFrame(found.number, notice, self.preprocess(found.image), found if self.keep else None)
             count += 1
         if not count:
             raise UnreadableImageError("it holds no image")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass, field, replace
 from itertools import islice, repeat
 from time import perf_counter
 from typing import Protocol, TypeVar
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UnreadableImageError
+from ..inputs.item import Item
 from ..inputs.listing import Listing
 from ..prefetch import prefetch
 from .batcher import Batcher
@@ -19,6 +21,7 @@ from .embedding_model import EmbeddingModel
 from .entry import Entry
 from .input_frames import FrameReader, Prepared, ReadyFrame
 from .journal import Journal
+from .row_maker import RowMaker
 
 _Value = TypeVar("_Value")
 
@@ -30,11 +33,24 @@ class Progress(Protocol):
         """Of `total` inputs, `done` are finished; called first with what was resumed."""
 
 
+@dataclass
+class _Read:
+    """An input that was read as far as it could be."""
+
+    item: Item
+    entry: Entry
+    rows: list[NDArray[np.float32]] = field(default_factory=list)
+    """One for each of its frames, at the latest when the batcher is flushed."""
+    dropped: tuple[int | None, ...] = ()
+    """Frames that were given to the batcher before the input turned out to be unreadable."""
+
+
 class JournalFiller:
     """Fills a journal with the inputs it lacks.
 
     Args:
-        model: what embeds.
+        model: what runs.
+        maker: what makes the rows of its outputs.
         reader: what reads the inputs.
         journal: what is filled.
         batch_size: frames per inference, and inputs that are recorded together, at most.
@@ -46,6 +62,7 @@ class JournalFiller:
     def __init__(
         self,
         model: EmbeddingModel,
+        maker: RowMaker,
         reader: FrameReader,
         journal: Journal,
         *,
@@ -54,7 +71,7 @@ class JournalFiller:
         workers: int,
         progress: Progress | None,
     ) -> None:
-        self._size = model.info.embedding_size
+        self._maker = maker
         self._reader = reader
         self._journal = journal
         self._batch_size = batch_size
@@ -65,7 +82,7 @@ class JournalFiller:
         self._waiting = self._seconds = 0.0
 
     def fill(self, listing: Listing) -> None:
-        """Embed and record what of `listing` the journal lacks.
+        """Run and record what of `listing` the journal lacks.
 
         Raises:
             OutputError: the journal cannot be written.
@@ -78,9 +95,9 @@ class JournalFiller:
         prepared = prefetch(missing, self._reader.prepare, self._workers, self._batch_size + self._workers)
         with closing(prepared):
             while group := list(islice(self._waited_for(prepared), self._batch_size)):
-                read = [self._embed(one) for one in group]
+                read = [self._read(one) for one in group]
                 self._batcher.flush()
-                self._journal.append([(entry, self._stack(rows)) for entry, rows in read])
+                self._journal.append([self._finished(one) for one in read])
                 self._tell(len(listing))
         self._seconds = perf_counter() - started
 
@@ -97,24 +114,42 @@ class JournalFiller:
         if self._progress is not None:
             self._progress(self._journal.finished, total)
 
-    def _embed(self, prepared: Prepared) -> tuple[Entry, list[NDArray[np.float32]]]:
-        """The entry of an input and the list that its rows are put into, at the latest when the batcher is flushed."""
+    def _read(self, prepared: Prepared) -> _Read:
+        """An input whose frames are with the batcher."""
         item = prepared.item
         numbers: list[int | None] = []
         notices: list[tuple[int, str]] = []
-        rows: list[NDArray[np.float32]] = []
+        read = _Read(item, Entry(item.name, item.label))
         try:
             with closing(self._frames(prepared)) as frames:
                 for ready in frames:
                     if ready.notice is not None:
                         notices.append((len(numbers), ready.notice))
                     numbers.append(ready.number)
-                    self._batcher.add(ready.pixels, rows)
+                    self._add(read, ready)
         except UnreadableImageError as error:
             if self._strict:
                 raise UnreadableImageError(error.reason, item.name) from error
-            return Entry(item.name, item.label, reason=error.reason), []
-        return Entry(item.name, item.label, tuple(numbers), tuple(notices)), rows
+            return _Read(item, replace(read.entry, reason=error.reason), dropped=tuple(numbers))
+        read.entry = replace(read.entry, frames=tuple(numbers), notices=tuple(notices))
+        return read
+
+    def _add(self, read: _Read, ready: ReadyFrame) -> None:
+        def take(outputs: Mapping[str, NDArray[np.float32]]) -> None:
+            read.rows.append(self._maker.row(read.item, ready, outputs))
+
+        self._batcher.add(ready.pixels, take)
+
+    def _finished(self, read: _Read) -> tuple[Entry, NDArray[np.float32]]:
+        """What is recorded of an input."""
+        if read.entry.reason is not None:
+            self._maker.dropped(read.item, read.dropped)
+            return read.entry, np.empty((0, self._maker.size), np.float32)
+        rows = np.stack(read.rows)
+        notice = self._maker.finished(read.item, read.entry, rows)
+        if notice is None:
+            return read.entry, rows
+        return replace(read.entry, notices=_with_first(read.entry.notices, notice)), rows
 
     def _frames(self, prepared: Prepared) -> Generator[ReadyFrame, None, None]:
         if prepared.error is not None:
@@ -129,9 +164,6 @@ class JournalFiller:
                     return
                 yield ready
 
-    def _stack(self, rows: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-        return np.stack(rows) if rows else np.empty((0, self._size), np.float32)
-
     def _waited_for(self, values: Iterator[_Value]) -> Iterator[_Value]:
         while True:
             started = perf_counter()
@@ -142,3 +174,10 @@ class JournalFiller:
             finally:
                 self._waiting += perf_counter() - started
             yield value
+
+
+def _with_first(notices: tuple[tuple[int, str], ...], notice: str) -> tuple[tuple[int, str], ...]:
+    """The notices of an input with one more, of its first row."""
+    here = [text for position, text in notices if position == 0]
+    rest = [(position, text) for position, text in notices if position > 0]
+    return (0, "; ".join([*here, notice])), *rest

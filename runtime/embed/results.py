@@ -34,6 +34,10 @@ class Results:
             for position in range(len(entry.frames)):
                 yield entry.row_name(position), entry.label
 
+    def frames(self) -> Iterator[int | None]:
+        """The frame of each row, counted from 1; None where the file holds a single image."""
+        return (frame for entry in self.entries() for frame in entry.frames)
+
     def chunks(self) -> Iterator[tuple[list[str], list[str], NDArray[np.float32]]]:
         """Names, labels and embeddings of `CHUNK_ROWS` rows at a time."""
         rows = self.rows()
@@ -50,6 +54,12 @@ class Results:
         for entry in self.entries():
             for position, notice in entry.notices:
                 yield entry.row_name(position), notice
+
+    def row_notices(self) -> Iterator[str | None]:
+        """The notice of each row, None where it has none."""
+        for entry in self.entries():
+            notices = dict(entry.notices)
+            yield from (notices.get(position) for position in range(len(entry.frames)))
 
     def provenance_json(self, indent: int | None = None) -> str:
         """The provenance as text; equal ones give equal texts."""

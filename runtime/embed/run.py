@@ -31,6 +31,7 @@ from .input_frames import FrameReader
 from .journal import Journal, refuse_partial
 from .journal_filler import JournalFiller, Progress
 from .results import Results
+from .row_maker import EmbeddingRows, RowMaker
 from .summary import RunSummary
 from .tables import refuse_output, write_table
 from .tally import Tally
@@ -62,9 +63,10 @@ def embed_run(
     strict: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
+    maker: RowMaker | None = None,
     writer: Writer | None = None,
 ) -> RunSummary:
-    """Write the embedding of each image behind `inputs` to a table, or to what `writer` makes of them.
+    """Write the embedding of each image behind `inputs` to a table, or what `maker` and `writer` make of them.
 
     Args:
         model: what embeds.
@@ -78,7 +80,8 @@ def embed_run(
         strict: end at the first image that cannot be read.
         workers: threads that decode; None takes one for each core this process may use.
         progress: is told how far the run is.
-        writer: what writes the output; None writes a table.
+        maker: what makes a row of the network's outputs for a frame; None takes the embedding.
+        writer: what writes the output; None writes a table of embeddings.
 
     Raises:
         InputError: a wrong argument, an input that cannot be listed, or none of the images can be read (then no output
@@ -101,20 +104,30 @@ def embed_run(
     listing = list_inputs(inputs)
     _refuse_to_replace_an_input(listing, target)
 
-    options = {"batch_size": batch_size, "window": asdict(window) if window else None, "frame": frame}
+    maker = maker or EmbeddingRows(model.info.embedding_size)
+    options = {
+        "batch_size": batch_size,
+        "window": asdict(window) if window else None,
+        "frame": frame,
+        **maker.options,
+    }
     decoders = {name: metadata.version(name) for name in _DECODERS}
     provenance = {**model.provenance(), "options": options, "decoders": decoders}
     fingerprint = {**provenance, "inputs": _inputs_fingerprint(listing)}
-    with Journal.open(target, fingerprint, model.info.embedding_size, resume=resume, force=force) as journal:
+    with Journal.open(target, fingerprint, maker.size, resume=resume, force=force) as journal:
         with _kept(journal, len(listing)):
             if journal.finished < len(listing):
                 journal.cut(journal.finished // batch_size * batch_size)  # back to where a group begins
+            if (whole := _whole(maker, listing, journal)) < journal.finished:
+                journal.cut(whole // batch_size * batch_size)
             resumed = journal.finished
+            maker.begin(listing, resumed=resumed > 0)
             if strict:
                 _refuse_unreadable(journal.entries())
             filler = JournalFiller(
                 model,
-                FrameReader(model.preprocess, window, frame),
+                maker,
+                FrameReader(model.preprocess, window, frame, keep=maker.needs_frames),
                 journal,
                 batch_size=batch_size,
                 strict=strict,
@@ -140,6 +153,14 @@ def embed_run(
         seconds=perf_counter() - started,
         **filler.shares(),
     )
+
+
+def _whole(maker: RowMaker, listing: Listing, journal: Journal) -> int:
+    """How many of the finished inputs, from the first on, have all their files."""
+    for number, entry in enumerate(journal.entries()):
+        if entry.reason is None and not maker.is_whole(listing[number], entry):
+            return number
+    return len(listing)
 
 
 @contextmanager

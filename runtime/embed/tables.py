@@ -15,7 +15,7 @@ the other formats hold every text as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -37,22 +37,23 @@ _WRITERS: dict[str, Callable[[Path, Results], None]] = {
 }
 
 
-def refuse_output(output: Path, *, force: bool, resume: bool) -> None:
+def refuse_output(output: Path, *, force: bool, resume: bool, suffixes: Collection[str] = tuple(_WRITERS)) -> None:
     """Say early, before any work is done, that the table could not be written.
 
     Args:
         output: the table to write.
         force: whether files of an earlier run may be replaced.
         resume: whether files beside the table may be those of the run that is gone on with.
+        suffixes: those there are.
 
     Raises:
-        InputError: the suffix is not one of the three.
+        InputError: the suffix is not one of them.
         MissingExtraError: ``.parquet`` is wanted and pyarrow is not installed.
         OutputError: a file is there already, or cannot be written.
     """
-    if output.suffix.lower() not in _WRITERS:
+    if output.suffix.lower() not in suffixes:
         found = f"'{output.suffix}'" if output.suffix else "no suffix"
-        raise InputError(f"{output} has {found}: name an --output that ends in {', '.join(_WRITERS)}")
+        raise InputError(f"{output} has {found}: name an --output that ends in {', '.join(suffixes)}")
     if output.suffix.lower() == ".parquet":
         require_pyarrow()
     refuse_with_texts(output, force=force, resume=resume)
@@ -102,7 +103,7 @@ def write_table(output: Path, results: Results, *, force: bool) -> list[Path]:
     """
     refuse_output(output, force=force, resume=True)
     is_csv = output.suffix.lower() == ".csv"
-    info = {info_path(output): partial(_write_info, results=results) if is_csv else None}
+    info = {info_path(output): partial(write_info, results=results) if is_csv else None}
     return write_with_texts(
         output, results, lambda path: _WRITERS[output.suffix.lower()](path, results), force=force, also=info
     )
@@ -154,5 +155,6 @@ def _text_writer(column: str, rows: Callable[[], Iterator[tuple[str, str]]]) -> 
     return lambda path: write_texts(path, ("filename", column), rows())
 
 
-def _write_info(path: Path, results: Results) -> None:
+def write_info(path: Path, results: Results) -> None:
+    """Write the provenance as JSON."""
     path.write_text(results.provenance_json(indent=2) + "\n", encoding="utf-8")
