@@ -8,6 +8,8 @@ other body parts, and indexed images turned upside down, inverted, or shuffled i
 to the nearest indexed image, and by the mean distance to the 5 nearest, at the 95th and the 99th percentile, so that
 the choice of `radiodino.runtime.index.calibration` can be checked.
 
+Blank images are judged by their distance here; ``search`` and ``knn`` tell them by their pixels too.
+
 Three indices are asked: of each modality alone, and of both. BUSI has near-duplicates (several pictures of one lesion),
 so the rates of its held-out half are rather better than those of new patients.
 """

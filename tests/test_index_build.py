@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from radiodino.runtime.blank import is_blank
 from radiodino.runtime.embed.journal import partial_folder
 from radiodino.runtime.embed.run import embed_run
 from radiodino.runtime.errors import IndexFileError, InputError, OutputError, UnreadableImageError
 from radiodino.runtime.frame import Window
 from radiodino.runtime.index import CaseIndex
 from radiodino.runtime.index import writer as module
+from radiodino.runtime.index.calibration import calibrate
 from radiodino.runtime.index.contact_sheet import contact_sheet
 from radiodino.runtime.index.found import find
 from radiodino.runtime.index.knn_writer import KnnWriter
+from radiodino.runtime.index.nearest import lengths
 from radiodino.runtime.index.notes import index_notes, other_arithmetic, with_index_notes
 from radiodino.runtime.index.pictures import picture
 from radiodino.runtime.index.query import read_query
@@ -141,20 +144,19 @@ def pages(path, count, seed=0):
     return images
 
 
-def test_frames_are_cases_of_one_file(here):
+def test_frames_are_cases_of_one_file_and_no_neighbours_of_each_other_in_the_calibration(here):
     Path("d/x").mkdir(parents=True)
-    images = pages("d/x/many.tiff", 30)
-    save("d/x/one.png", 1, (20, 20))
+    images = pages("d/x/many.tiff", 10)
+    for number in range(20):
+        save(f"d/x/one{number:02d}.png", number, (20, 20))
     build("d")
     index = CaseIndex.open("a.index")
-    assert [index.case(row).name for row in (0, 29, 30)] == [
-        "d/x/many.tiff#1", "d/x/many.tiff#30", "d/x/one.png"
-    ]  # fmt: skip
-    assert [index.case(row).frame for row in (0, 29, 30)] == [1, 30, None]
-    # each frame's only neighbour outside its file is the one other image
-    similarities = index.search(np.asarray(index.embeddings), len(index)).similarities
-    assert index.calibration.measured == 31
-    assert index.calibration.threshold > 1 - similarities[:, 1].min()
+    assert [index.case(row).name for row in (0, 9, 10)] == ["d/x/many.tiff#1", "d/x/many.tiff#10", "d/x/one00.png"]
+    assert [index.case(row).frame for row in (0, 9, 10)] == [1, 10, None]
+    embeddings = np.asarray(index.embeddings)
+    files = np.array([0] * 10 + list(range(1, 21)))
+    assert index.calibration == calibrate(embeddings, lengths(embeddings, ""), files)[0]
+    assert index.calibration != calibrate(embeddings, lengths(embeddings, ""), np.arange(30))[0]
     build("d", longest_side=0, force=True)
     np.testing.assert_array_equal(np.asarray(picture(CaseIndex.open("a.index"), 4)), np.asarray(images[4]))
 
@@ -170,7 +172,17 @@ def test_an_unreadable_image_is_listed_beside_the_index(scans):
 def test_notices_are_kept(here):
     Image.fromarray(np.full((9, 9), 100, np.uint16)).save("faint.png")
     build("faint.png")
-    assert "16-bit" in CaseIndex.open("a.index").case(0).notice
+    notice = CaseIndex.open("a.index").case(0).notice
+    assert "16-bit" in notice
+    assert notice.endswith("; blank: all its pixels are equal")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_an_image_is_blank_where_all_its_pixels_are_equal(mode):
+    image = Image.new(mode, (30, 20), 77)
+    assert is_blank(image)
+    image.putpixel((29, 19), 78)
+    assert not is_blank(image)
 
 
 def test_an_interrupted_build_goes_on(scans):

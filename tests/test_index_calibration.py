@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from radiodino.runtime.index.calibration import LEAST, calibrate
+from radiodino.runtime.index.calibration import LEAST, NEIGHBOURS, calibrate
 from radiodino.runtime.index.nearest import lengths, nearest
 from radiodino.runtime.index.unlikeness import measure, ordinal
 
@@ -67,7 +67,7 @@ def test_of_a_large_index_a_seeded_sample_is_measured():
     assert runs[0][0] == runs[1][0]
     assert (runs[0][0].measured, runs[0][0].sampled) == (50, True)
     assert told[-1] == (50, 50)
-    assert set(np.round(runs[0][1], 12)) <= set(np.round(plain(embeddings, np.arange(300), 1), 12))
+    assert set(np.round(runs[0][1], 12)) <= set(np.round(plain(embeddings, np.arange(300), NEIGHBOURS), 12))
 
 
 def test_what_lies_beyond_is_said():
@@ -78,17 +78,18 @@ def test_what_lies_beyond_is_said():
     queries = np.concatenate([embeddings[:1], -embeddings[:1]])
     unlike = measure(nearest(queries, embeddings, norms, found.neighbours), found)
     assert unlike.beyond.tolist() == [False, True]
-    assert unlike.distances[0] == pytest.approx(0, abs=1e-12)
-    assert unlike.sentence(0) is None
-    assert unlike.sentence(1).startswith("unlike the indexed images: distance 1.")
-    assert f"beyond the 99th percentile {found.threshold:.4f}" in unlike.sentence(1)
+    assert unlike.sentence(0, is_blank=False) is None
+    assert unlike.sentence(1, is_blank=False).startswith("unlike the indexed images: distance 1.")
+    assert unlike.sentence(0, is_blank=True) == "blank: all its pixels are equal"
+    assert unlike.sentence(1, is_blank=True).endswith("; blank: all its pixels are equal")
+    assert f"beyond the 99th percentile {found.threshold:.4f}" in unlike.sentence(1, is_blank=False)
 
 
 def test_where_there_is_no_threshold_that_is_said():
     embeddings = rows(6, 3)
     unlike = measure(nearest(-embeddings, embeddings, lengths(embeddings, ""), 1), None)
     assert not unlike.beyond.any()
-    assert "cannot be said" in unlike.sentence(0)
+    assert "cannot be said" in unlike.sentence(0, is_blank=False)
 
 
 def test_ordinals():

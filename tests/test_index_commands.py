@@ -74,12 +74,14 @@ def test_an_unlike_image_is_said_everywhere(command, built, toy_fp32, tmp_path):
     )
     assert "WARNING  unlike the indexed images: distance" in ended.out
     document = json.loads(table.read_text(encoding="utf-8"))
-    assert document["unlike"] is True
+    assert document["unlike"] is document["blank"] is True
     assert document["distance"] > document["threshold"]
     knn = tmp_path / "k.csv"
     ended = command(main, "knn", tmp_path / "blank.png", "--index", built, "-m", toy_fp32, "-o", knn, *ENGINE)
-    assert "1 of 1 images are unlike the indexed images" in ended.out
+    assert "1 of 1 images are blank or unlike the indexed ones" in ended.out
     assert rows(knn)[0]["warning"].startswith("unlike the indexed images")
+    assert rows(knn)[0]["warning"].endswith("; blank: all its pixels are equal")
+    assert rows(knn)[0]["notice"] == "blank: all its pixels are equal"
 
 
 def test_knn_writes_what_classify_says(command, built, toy_fp32, tmp_path):

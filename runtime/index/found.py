@@ -74,6 +74,7 @@ class Found:
             "threshold": calibration.threshold if calibration else None,
             "percentile": calibration.percentile if calibration else None,
             "unlike": self.beyond if calibration else None,
+            "blank": self.query.is_blank,
             "warning": self.warning,
             "note": self.notes(),
             "index": {"file": self.index.path.name, "cases": len(self.index), "provenance": self.index.provenance},
@@ -109,7 +110,7 @@ def find(index: CaseIndex, query: Query, k: int, notice: str | None) -> Found:
         tuple(Neighbour(row, similarity, index.case(row)) for row, similarity in rows),
         float(unlike.distances[0]),
         bool(unlike.beyond[0]),
-        unlike.sentence(0),
+        unlike.sentence(0, is_blank=query.is_blank),
         index,
         notice,
     )

@@ -47,9 +47,9 @@ def index_notes(index: CaseIndex) -> list[str]:
 
 def with_knn_notes(summary: RunSummary, writer: KnnWriter, index: CaseIndex) -> RunSummary:
     """`summary` of a run that wrote the classes of many images."""
-    notes = [f"{writer.unlike} of {writer.rows} images are unlike the indexed images: see the column warning"]
+    notes = [f"{writer.warned} of {writer.rows} images are blank or unlike the indexed ones: see the column warning"]
     if index.calibration is None:
-        notes = [f"no image can be called unlike the indexed ones: that takes an index of {LEAST} images or more"]
+        notes.append(f"no image can be called unlike the indexed ones: that takes an index of {LEAST} images or more")
     return replace(summary, notes=(*summary.notes, *notes))
 
 

@@ -17,7 +17,7 @@ def picture(index: CaseIndex, row: int) -> Image.Image | str:
     """The picture of row `row`, 8-bit, mode L or RGB; or why there is none, as a phrase.
 
     The thumbnail comes first: it is what was indexed, wherever the index and the originals have gone since. An original
-    is shown only where its size and time of change are those at the time of indexing.
+    is shown only where its size and time of change are those when the index was written.
 
     Raises:
         IndexFileError: the thumbnail is damaged.
@@ -31,8 +31,7 @@ def picture(index: CaseIndex, row: int) -> Image.Image | str:
     if kept is None or index.folder is None or kept == ABSENT:
         return "no picture in the index"
     case = index.case(row)
-    name = case.name.removesuffix(f"#{case.frame}")
-    path = Path(index.folder) / name
+    path = Path(index.folder) / (case.name.removesuffix(f"#{case.frame}") if case.frame else case.name)
     found = stamp(path)
     if found == ABSENT:
         return "the original is gone"

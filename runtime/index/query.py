@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..blank import is_blank
 from ..decode import decode
 from ..errors import InputError, UnreadableImageError
 from ..frame import Frame, Window
@@ -26,6 +27,11 @@ class Query:
     frame: Frame
     embedding: NDArray[np.float32]
     """Float32 (1, D)."""
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether all its pixels are equal."""
+        return is_blank(self.frame.image)
 
 
 def read_query(model: EmbeddingModel, image: str, *, window: Window | None, frame: int | None) -> Query:

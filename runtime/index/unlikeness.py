@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..blank import BLANK
 from .calibration import LEAST, Calibration
 from .nearest import Neighbours
 
@@ -22,8 +23,17 @@ class Unlikeness:
     calibration: Calibration | None
     """None where the index holds too few images to say."""
 
-    def sentence(self, row: int) -> str | None:
-        """What must be said of query `row`, None where it is like the indexed images as far as this tells."""
+    def sentence(self, row: int, *, is_blank: bool) -> str | None:
+        """What must be said of query `row`, None where it is like the indexed images as far as this tells.
+
+        Args:
+            row: of the query.
+            is_blank: whether all its pixels are equal, which its distance may not show.
+        """
+        said = [self._distance_sentence(row), BLANK if is_blank else None]
+        return "; ".join(filter(None, said)) or None
+
+    def _distance_sentence(self, row: int) -> str | None:
         if self.calibration is None:
             return (
                 f"whether the image is unlike the indexed images cannot be said: that takes an index of {LEAST} or more"

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..embed.entry import Entry
 from ..embed.results import Results
 from ..embed.tables import refuse_with_texts, write_with_texts
 from ..errors import InputError
@@ -92,7 +91,7 @@ class IndexWriter:
             container.add("frames", "<i4", (), [np.array(frames)])
             container.add("distances", "<f8", (), [distances])
             _add_texts(container, "names", names)
-            _add_texts(container, "notices", _notices(results.entries()))
+            _add_texts(container, "notices", (notice or "" for notice in results.row_notices()))
             if maker is None:
                 container.add("stamps", "<i8", (2,), [self._stamps(results, listing)])
             else:
@@ -145,9 +144,3 @@ def _add_texts(container: ContainerWriter, name: str, texts: Iterable[str]) -> N
     data, ends = pack(text.encode("utf-8", "backslashreplace") for text in texts)
     container.add(name, "|u1", (), [data])
     container.add(f"{name}_ends", "<u8", (), [ends])
-
-
-def _notices(entries: Iterable[Entry]) -> Iterator[str]:
-    for entry in entries:
-        notices = dict(entry.notices)
-        yield from (notices.get(position, "") for position in range(len(entry.frames)))
