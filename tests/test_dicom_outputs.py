@@ -252,10 +252,11 @@ def test_masks_of_any_size_come_back_bit_by_bit(rows, columns, count, fractional
     assert len(dataset.PixelData) % 2 == 0
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
 @pytest.mark.parametrize("name", ["CT_small", CINE])
-def test_probabilities_are_stored_as_such(name, info, tmp_path):
+def test_probabilities_are_stored_as_such(name, dtype, info, tmp_path):
     source, target = header(name), tmp_path / "mask.dcm"
-    frame = np.linspace(0, 1, source.Rows * source.Columns, dtype=np.float32).reshape(source.Rows, source.Columns)
+    frame = np.linspace(0, 1, source.Rows * source.Columns).astype(dtype).reshape(source.Rows, source.Columns)
     number = 1 if name == CINE else None
     write_segmentation(path(name), {number: frame}, target, info=info)
     dataset = strictly(target)
