@@ -70,8 +70,9 @@ def write_segmentation(
     """Write the masks of one DICOM image as one DICOM Segmentation of one segment.
 
     It carries the source's patient and study, refers to the source and to each frame that has a mask, and takes over
-    its frame of reference, orientations, positions and pixel spacing as far as it states them (without a frame of
-    reference, the spacing only beside a slice thickness: see `_set_measures`). Series and instance are new. Each mask is a frame, the empty ones too: a frame of the source that is not there was not looked at.
+    its frame of reference, orientations, positions and pixel spacing as far as it states them; without a frame of
+    reference, the spacing only beside a slice thickness (`_set_measures` says why). Series and instance are new. Each
+    mask is a frame, the empty ones too: a frame of the source that is not there was not looked at.
 
     Grey and colour images, of one frame or several, with or without a frame of reference can be sources.
 
