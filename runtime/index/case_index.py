@@ -6,15 +6,15 @@ faiss 1.15, one query and one thread, in milliseconds of processor time per quer
 | images    | NumPy, exact | usearch, exact | faiss, flat | usearch, HNSW | faiss, HNSW |
 |-----------|--------------|----------------|-------------|---------------|-------------|
 | 10,000    | 0.9          | 2.1            | 0.5         | 0.3           | 0.1         |
-| 100,000   | 9            | 20             | 6           |               |             |
-| 1,000,000 | 105          | 212            | 77          |               |             |
+| 100,000   | 8            | 18             | 7           | 0.7           | 0.4         |
+| 1,000,000 | 105          | 212            | 77          | not built     | not built   |
 
-On the same machine and thread, embedding the query with the smallest network takes 15 to 29 ms, so up to more images
-than a clinic has it is not the search that a user waits for. The two libraries add 58 and 66 MB (with what usearch
-needs) and hold in memory what NumPy maps from the disk. A graph (HNSW) of 10,000 images takes as long to build as 600
-to 3,000 exact searches, finds most and not surely all of the nearest (99.5 to 100 % of 20), and warrants no order among
-equally near cases. Rows stored as float16 take half the disk, but widening them makes a search four times as slow, and
-similarities are others than in the training's evaluation.
+On the same machine and thread, embedding the query with the smallest network takes 15 to 29 ms: with 100,000 images the
+search is the smaller part of the wait, and with a million it is a tenth of a second. The two libraries add 58 and 66 MB
+(with what usearch needs) and hold in memory what NumPy maps from the disk. A graph (HNSW) of 100,000 images took 18 to
+77 s to build, as long as 2,400 to 10,000 exact searches, found 95 to 98 % of the 20 nearest, and warrants no order
+among equally near cases. Rows stored as float16 take half the disk, but widening them makes a search four times as
+slow, and similarities are others than in the training's evaluation.
 """
 
 from __future__ import annotations
