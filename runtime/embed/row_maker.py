@@ -33,8 +33,11 @@ class RowMaker(ABC):
         """What decides the rows and files beside the options of every run; JSON-able, part of the provenance."""
         return {}
 
-    def begin(self, listing: Listing, *, resumed: bool) -> None:  # noqa: B027  # most have nothing to prepare
-        """A run begins, or goes on, with these inputs."""
+    def begin(self, listing: Listing) -> None:  # noqa: B027  # most have nothing to prepare
+        """A run begins, or goes on, with these inputs; called first."""
+
+    def start_afresh(self) -> None:  # noqa: B027  # nor to clear away
+        """Nothing of an earlier run is gone on with: what it left counts for nothing."""
 
     @abstractmethod
     def row(self, item: Item, frame: ReadyFrame, outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:

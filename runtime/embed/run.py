@@ -118,10 +118,12 @@ def embed_run(
         with _kept(journal, len(listing)):
             if journal.finished < len(listing):
                 journal.cut(journal.finished // batch_size * batch_size)  # back to where a group begins
+            maker.begin(listing)
             if (whole := _whole(maker, listing, journal)) < journal.finished:
                 journal.cut(whole // batch_size * batch_size)
             resumed = journal.finished
-            maker.begin(listing, resumed=resumed > 0)
+            if not resumed:
+                maker.start_afresh()
             if strict:
                 _refuse_unreadable(journal.entries())
             filler = JournalFiller(

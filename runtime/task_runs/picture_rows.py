@@ -1,0 +1,94 @@
+"""What the runs that write pictures have in common: folders of files beside a table, all named alike."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atomic import atomic_path
+from ..embed.entry import Entry
+from ..embed.row_maker import RowMaker
+from ..folder import make_folder
+from ..inputs.item import Item
+from ..inputs.listing import Listing
+from .output_names import OutputNames
+from .result_folders import clear_results, refuse_inputs_within
+
+Array = NDArray[np.float32]
+
+
+class PictureRows(RowMaker):
+    """Writes files for each frame before its row is recorded.
+
+    Args:
+        folder: of the whole run; the files lie in folders inside it.
+        kinds: for each folder of files the suffix of those in it.
+    """
+
+    def __init__(self, folder: Path, kinds: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._kinds = kinds
+        self._names = OutputNames([])
+
+    @property
+    def needs_frames(self) -> bool:
+        """They are drawn on."""
+        return True
+
+    @property
+    @abstractmethod
+    def table(self) -> Path:
+        """The table of the run, inside its folder."""
+
+    def folders(self) -> list[Path]:
+        """Of the files."""
+        return [self._folder / kind for kind in self._kinds]
+
+    def begin(self, listing: Listing) -> None:
+        """Name the files."""
+        refuse_inputs_within(self.folders(), listing)
+        self._names = OutputNames(listing)
+        for folder in self.folders():
+            make_folder(folder)
+
+    def start_afresh(self) -> None:
+        """Remove the table and the files of an earlier run, which may be replaced."""
+        self.table.unlink(missing_ok=True)
+        for folder in self.folders():
+            clear_results(folder)
+
+    def dropped(self, item: Item, frames: tuple[int | None, ...]) -> None:
+        """Remove the files of an input that turned out to be unreadable."""
+        for frame in frames:
+            for kind in self._kinds:
+                self.path(kind, item, frame).unlink(missing_ok=True)
+
+    def is_whole(self, item: Item, entry: Entry) -> bool:
+        """Whether all files of an input are there."""
+        return all(self.path(kind, item, frame).is_file() for frame in entry.frames for kind in self._kinds)
+
+    def path(self, kind: str, item: Item, frame: int | None) -> Path:
+        """Where the file of one kind for one frame lies."""
+        return self._folder / kind / f"{self._names.of(item, frame)}{self._kinds[kind]}"
+
+    def relative(self, kind: str, item: Item, frame: int | None) -> str:
+        """The same below the folder of the run, with ``/`` on every system."""
+        return self.path(kind, item, frame).relative_to(self._folder).as_posix()
+
+    def write(self, kind: str, item: Item, frame: int | None, save: Callable[[Path], None]) -> None:
+        """Write one file, whole or not at all.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        with atomic_path(self.path(kind, item, frame), overwrite=True) as temporary:
+            save(temporary)
+
+
+def remark(notice: str | None) -> str | None:
+    """What a picture says of how its image was read."""
+    return None if notice is None else f"of this image: {notice}"
