@@ -6,6 +6,7 @@ import typer
 
 from radiodino.runtime import console as ending
 
+from .commands.distil import distil
 from .commands.explain import explain
 from .commands.finetune import finetune
 from .commands.knn import knn
@@ -14,7 +15,6 @@ from .commands.probe import probe
 from .commands.report import report
 from .commands.segment import segment
 from .commands.split import split
-from .commands.whiten import whiten
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -23,13 +23,13 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def train() -> None:
     """Train Radio DINO backbones on images of your own, and see what they are worth. Research use only.
 
-    Data are split, backbones pretrained and whitened, and their features judged by nearest neighbours and logistic
+    Data are split, backbones pretrained and distilled, and their features judged by nearest neighbours and logistic
     regression; they are fine-tuned to classify, segment lesions with a head, and show in pictures what they look at. A
     report puts the results beside the paper's.
     """
 
 
-for command in (split, pretrain, whiten, knn, probe, finetune, segment, explain, report):
+for command in (split, pretrain, distil, knn, probe, finetune, segment, explain, report):
     app.command()(command)
 
 

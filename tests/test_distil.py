@@ -14,11 +14,17 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
-from radiodino.runtime.errors import InputError, OutputError, WeightsError
+from radiodino.runtime.errors import InputError, OutputError
 from radiodino.runtime.variants import VARIANTS
 from radiodino.train.backbone import build_backbone
-from radiodino.train.whiten.absorb import absorb, leave
-from radiodino.train.whiten.whitening import fit_whitening
+from radiodino.train.cli import app
+from radiodino.train.distil.learn import embed, learn
+from radiodino.train.distil.run import DistilSettings, distil
+from radiodino.train.distil.target import joined_target
+from radiodino.train.distil.whitening import fit_whitening
+from radiodino.train.pretrain.loop import pretrain
+from radiodino.train.pretrain.recipe import preset, set_entries
+from radiodino.train.weights.load import load_weights
 
 
 def features(seed: int, count: int = 200, size: int = 6) -> torch.Tensor:
@@ -69,39 +75,51 @@ def test_what_cannot_be_whitened_is_refused(found, power, reason):
         fit_whitening(found, power)
 
 
-def test_the_tail_is_that_of_the_network(toy):
-    """What `leave` gives for tokens before the last MLP is the embedding, for every token."""
+def test_the_target_keeps_the_cosines_of_the_joined_features():
+    """Where there is room: two features of three numbers in one of six."""
+    found = {name: torch.cat([features(seed, size=3), torch.zeros(200, 3)], dim=1) for seed, name in enumerate("ab")}
+    target = joined_target(found, 0.0, near="a")
+    one, other = (torch.nn.functional.normalize(value - value.mean(0), dim=1) for value in found.values())
+    torch.testing.assert_close(target @ target.T, (one @ one.T + other @ other.T) / 2, atol=1e-4, rtol=0)
+
+
+def test_the_target_lies_near_the_feature_that_it_is_learnt_from():
+    """Of one feature it is that feature, whitened, not a rotation of it."""
+    found = features(3)
+    expected = fit_whitening(found, 0.5).directions(found)
+    torch.testing.assert_close(joined_target({"cls": found}, 0.5, near="cls"), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_the_last_blocks_give_the_embedding(toy, blocks):
     backbone = build_backbone(toy, 64).eval()
     entering = []
-    backbone.blocks[-1].norm2.register_forward_pre_hook(lambda _module, given: entering.append(given[0]))
+    backbone.blocks[-blocks].register_forward_pre_hook(lambda _module, given: entering.append(given[0]))
     with torch.inference_mode():
-        left = backbone.forward_features(torch.randn(2, 3, 64, 64))
-        torch.testing.assert_close(leave(backbone, entering[0]), torch.nn.functional.normalize(left, dim=-1))
+        expected = torch.nn.functional.normalize(backbone(torch.randn(2, 3, 64, 64)), dim=1)
+        torch.testing.assert_close(embed(backbone, blocks, entering[0], autocast=False), expected)
 
 
-def test_the_last_mlp_learns_the_map_and_nothing_else_changes(toy):
+def test_the_last_block_learns_and_nothing_else_changes(toy):
     backbone = build_backbone(toy, 64).eval().requires_grad_(False)
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
-    entering = torch.randn(512, 1, 48)
+    entering = torch.randn(64, 17, 48)
     with torch.no_grad():
-        left = leave(backbone, entering)
-    wanted = fit_whitening(left[:, 0], 0.5).directions(left)
-    cosine = (left * wanted).sum(-1).mean()
-    absorb(backbone, entering, wanted, steps=200, seed=0)
+        found = embed(backbone, 1, entering, autocast=False)
+    wanted = fit_whitening(found, 0.5).directions(found)
+    learn(backbone, 1, entering, wanted, steps=60, seed=0, device=torch.device("cpu"), autocast=False)
     with torch.no_grad():
-        assert (leave(backbone, entering) * wanted).sum(-1).mean() > max(0.97, cosine)
+        learnt = embed(backbone, 1, entering, autocast=False)
+    assert (learnt * wanted).sum(1).mean() > (found * wanted).sum(1).mean() + 0.01
     changed = {name for name, value in backbone.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed
-    assert all(name.startswith(("norm.", "blocks.1.norm2.", "blocks.1.mlp.")) for name in changed)
+    assert {name.split(".")[0] for name in changed} == {"norm", "blocks"}
+    assert not any(name.startswith("blocks.0.") for name in changed)
     assert not any(parameter.requires_grad for parameter in backbone.parameters())
 
 
 @pytest.fixture
 def run(toy, tmp_path, monkeypatch):
     """A short pretraining run, and the images of it."""
-    from radiodino.train.pretrain.loop import pretrain
-    from radiodino.train.pretrain.recipe import preset, set_entries
-
     monkeypatch.setitem(VARIANTS, toy.name, toy)
     rng = np.random.default_rng(0)
     for source in ("one", "two"):
@@ -119,32 +137,29 @@ def run(toy, tmp_path, monkeypatch):
     return tmp_path / "run", inputs
 
 
-def whitened(run, out, tmp_path, **changes):
-    from radiodino.train.whiten.run import WhitenSettings, whiten
-
+def distilled(run, out, tmp_path, **changes):
     folder, inputs = run
-    settings = WhitenSettings(**{"samples": 120, "steps": 300, "image_size": 64, "power": 0.3} | changes)
-    return whiten(folder, inputs, out, settings, accelerator="cpu", cache=tmp_path / "cache")
+    settings = DistilSettings(**{"samples": 100, "steps": 40, "sizes": (32, 64), "blocks": 1} | changes)
+    return distil(folder, inputs, out, settings, accelerator="cpu", cache=tmp_path / "cache")
 
 
-def test_a_whitened_run_is_a_run_to_those_who_read_it(run, toy, tmp_path):
-    from radiodino.train.weights.load import load_weights
-
-    done = whitened(run, tmp_path / "out", tmp_path)
+def test_a_distilled_run_is_a_run_to_those_who_read_it(run, toy, tmp_path):
+    done = distilled(run, tmp_path / "out", tmp_path)
     assert done.checkpoint == tmp_path / "out" / "checkpoint.pth"
-    assert done.cosine > 0.98
+    assert done.after > done.before
     backbone, source = load_weights(toy, str(tmp_path / "out"), image_size=64)
     before, _ = load_weights(toy, str(run[0]), image_size=64)
     assert source.kind == "file"
     assert torch.equal(backbone.blocks[0].mlp.fc1.weight, before.blocks[0].mlp.fc1.weight)
     assert not torch.equal(backbone.blocks[1].mlp.fc1.weight, before.blocks[1].mlp.fc1.weight)
-    told = json.loads((tmp_path / "out" / "whitening.json").read_text())
-    assert (told["power"], told["inputs"], told["held_out_cosine"]) == (0.3, ["one", "two"], done.cosine)
+    told = json.loads((tmp_path / "out" / "distil.json").read_text())
+    assert (told["sizes"], told["inputs"]) == ([32, 64], ["one", "two"])
+    assert told["held_out_cosine"] == {"before": done.before, "after": done.after}
     assert (tmp_path / "out" / "log.csv").read_bytes() == (run[0] / "log.csv").read_bytes()
 
 
 def test_the_same_settings_give_the_same_weights(run, tmp_path):
-    first, second = (whitened(run, tmp_path / name, tmp_path).checkpoint for name in ("a", "b"))
+    first, second = (distilled(run, tmp_path / name, tmp_path).checkpoint for name in ("a", "b"))
     one, other = (torch.load(path, weights_only=True)["teacher"] for path in (first, second))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
@@ -152,21 +167,26 @@ def test_the_same_settings_give_the_same_weights(run, tmp_path):
 def test_what_cannot_be_is_refused_and_nothing_is_written(run, tmp_path):
     shutil.copytree(run[0], tmp_path / "bare")
     (tmp_path / "bare" / "log.csv").unlink()
-    with pytest.raises(InputError, match="no folder of a run"):
-        whitened((tmp_path / "bare", run[1]), tmp_path / "out", tmp_path)
-    with pytest.raises(InputError, match="at least 20"):
-        whitened(run, tmp_path / "out", tmp_path, steps=2)
-    with pytest.raises(WeightsError, match="lower --power"):
-        whitened(run, tmp_path / "out", tmp_path, steps=20, power=1.0)
+    for of, changes, reason in (
+        ((tmp_path / "bare", run[1]), {}, "no folder of a run"),
+        (run, {"steps": 2}, "at least 20"),
+        (run, {"blocks": 3}, "1 to 2 can learn"),
+        (run, {"sizes": (60, 64)}, "60"),
+        (run, {"power": 2.0}, "between 0 and 1"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            distilled(of, tmp_path / "out", tmp_path, **changes)
     assert not (tmp_path / "out").exists()
-    whitened(run, tmp_path / "out", tmp_path)
+    distilled(run, tmp_path / "out", tmp_path)
     with pytest.raises(OutputError, match="holds a checkpoint already"):
-        whitened(run, tmp_path / "out", tmp_path)
+        distilled(run, tmp_path / "out", tmp_path)
 
 
-def test_the_command_refuses_an_unknown_precision(tmp_path):
-    from radiodino.train.cli import app
-
-    result = CliRunner().invoke(app, ["whiten", str(tmp_path), "--data", "x", "--out", "y", "--precision", "fp64"])
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [("--precision", "fp64", "choose fp32 or bf16"), ("--sizes", "64,big", "such as 64,96,224")],
+)
+def test_the_command_refuses_what_it_does_not_know(option, value, reason, tmp_path):
+    result = CliRunner().invoke(app, ["distil", str(tmp_path), "--data", "x", "--out", "y", option, value])
     assert isinstance(result.exception, InputError)
-    assert "choose fp32 or bf16" in str(result.exception)
+    assert reason in str(result.exception)
