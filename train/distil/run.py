@@ -26,7 +26,7 @@ from ..features.bar import Bar, no_bar
 from ..features.device import choose_device, in_words
 from ..weights.load import load_weights
 from ..weights.read_checkpoint import find_checkpoint, read_checkpoint
-from .learn import embed, learn
+from .learn import BATCH, embed, learn
 from .target import joined_target
 from .views import gather_views
 
@@ -135,7 +135,7 @@ def distil(
 
     def cosine() -> float:
         with torch.inference_mode():
-            parts = views.entering[:held_out].to(device).split(64)
+            parts = torch.split(views.entering[:held_out].to(device), BATCH)
             found = torch.cat([embed(backbone, settings.blocks, part, autocast=bf16) for part in parts])
         return float((found.cpu() * wanted[:held_out]).sum(dim=1).mean())
 
