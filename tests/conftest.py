@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import signal
@@ -63,6 +64,43 @@ def toy_fp16() -> Path:
 @pytest.fixture(scope="session")
 def toy_fp32() -> Path:
     return Path(__file__).parent / "data" / "toy-fp32.onnx"
+
+
+@pytest.fixture(scope="session")
+def _graphs() -> dict[object, bytes]:
+    return {}
+
+
+@pytest.fixture
+def traced_once(monkeypatch, _graphs) -> None:
+    """Exports in this test take the graph that was traced before from the same weights, for the same size and outputs.
+
+    Tracing takes most of an export's time. That it gives the same bytes again is a test of its own, see test_export.
+    """
+    from radiodino.export import pipeline
+
+    trace = pipeline.trace
+
+    def traced(backbone, size, outputs, *heads):
+        import onnx
+        from torch.nn import Module
+
+        digest = hashlib.sha256()
+        for module in (backbone, *(part for head in heads for part in vars(head).values() if isinstance(part, Module))):
+            for name, value in module.state_dict().items():
+                digest.update(name.encode() + value.numpy().tobytes())
+        key = (repr(backbone), backbone.blocks[0].attn.num_heads, repr(heads), digest.digest(), size, outputs)
+        if key not in _graphs:
+            _graphs[key] = trace(backbone, size, outputs, *heads).SerializeToString()
+        return onnx.load_from_string(_graphs[key])
+
+    monkeypatch.setattr(pipeline, "trace", traced)
+
+
+@pytest.fixture(scope="session")
+def toy_tasks() -> Path:
+    """An exported file that classifies (benign, malignant, normal) and segments (lesion), with attention and cam."""
+    return Path(__file__).parent / "data" / "toy-tasks.onnx"
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,8 @@ from radiodino.train.weights import demonstration as module  # noqa: E402
 from radiodino.train.weights.demonstration import bundled_file, demonstrates, demonstration  # noqa: E402
 from radiodino.train.weights.load import WeightsSource, load_weights  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 NOBODY = "http://127.0.0.1:9"
 NAME = "radiodino's demonstration weights, toy"
 TITLE = "DEMONSTRATION WEIGHTS, NOT RADIO DINO'S"

@@ -1,4 +1,4 @@
-"""The whole path at a small size: pretrain, knn, finetune, segment, export, report; the runtime agrees with it."""
+"""The whole path with the toy: pretrain, knn, finetune, segment, export, report; the runtime agrees with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 
 from radiodino.export.cli import main as export
 from radiodino.runtime import Model
-from radiodino.runtime.variants import get_variant
+from radiodino.runtime.variants import VARIANTS
 from radiodino.train.classify.checkpoint import load_classifier
 from radiodino.train.cli import main as train
 from radiodino.train.segment.segmenter import load_segmenter
@@ -47,7 +47,10 @@ def scans(tmp_path_factory):
     return folder
 
 
-def test_from_scans_to_the_runtime(scans, tmp_path, command):
+@pytest.mark.usefixtures("traced_once")
+def test_from_scans_to_the_runtime(scans, tmp_path, command, toy, monkeypatch):
+    monkeypatch.setitem(VARIANTS, "toy", toy)
+
     def run(main, *arguments):
         ended = command(main, *arguments)
         assert ended.status == 0, ended.err
@@ -55,12 +58,12 @@ def test_from_scans_to_the_runtime(scans, tmp_path, command):
 
     data = ("--data", scans, "--cache", tmp_path / "cache")
     run(
-        train, "pretrain", *data, "--out", tmp_path / "run", "--epochs", 4, "--batch-size", 16,
+        train, "pretrain", *data, "--variant", "toy", "--out", tmp_path / "run", "--epochs", 4, "--batch-size", 16,
         "--set", "crops={global_size: 32, local_size: 16, local_count: 2}", "--set", "cache_size=64",
         "--set", "head={out_dim: 64, hidden_dim: 64, bottleneck_dim: 32}", "--set", "optimiser.warmup_epochs=1",
         "--accelerator", "cpu",
     )  # fmt: skip
-    weights = ("--weights", tmp_path / "run", "--variant", "tiny", "--accelerator", "cpu")
+    weights = ("--weights", tmp_path / "run", "--variant", "toy", "--accelerator", "cpu")
 
     run(train, "knn", *data, *weights, "--k", "1,3", "--image-size", SIZE, "--out", tmp_path / "knn")
     neighbours = json.loads((tmp_path / "knn" / "knn.json").read_text(encoding="utf-8"))
@@ -81,7 +84,7 @@ def test_from_scans_to_the_runtime(scans, tmp_path, command):
     images = [Image.open(path).convert("RGB") for path in sorted((scans / "disc").glob("*[0-9]).png"))[:3]]
     pixels = torch.from_numpy(np.stack([np.asarray(image, np.float32) / 255 for image in images])).permute(0, 3, 1, 2)
     batch = (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
-    pretrained, _ = load_weights(get_variant("tiny"), str(tmp_path / "run"), image_size=SIZE)
+    pretrained, _ = load_weights(toy, str(tmp_path / "run"), image_size=SIZE)
     with torch.inference_mode():
         assert classifier(batch).shape == (3, 2)
         assert segmenter(batch).shape == (3, SIZE, SIZE)
@@ -93,7 +96,7 @@ def test_from_scans_to_the_runtime(scans, tmp_path, command):
     for checkpoint, embeddings in expected.items():
         file = tmp_path / f"{checkpoint.partition('/')[0]}.onnx"
         run(
-            export, "--variant", "tiny", "--fp32", "--weights", tmp_path / checkpoint, "--image-size", SIZE,
+            export, "--variant", "toy", "--fp32", "--weights", tmp_path / checkpoint, "--image-size", SIZE,
             "--output", file,
         )  # fmt: skip
         found = Model.load(file).embed(images)

@@ -13,6 +13,8 @@ from radiodino.export.cli import main
 from radiodino.runtime import extras
 from radiodino.runtime.variants import VARIANTS
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 
 @pytest.fixture(autouse=True)
 def _toy_in_the_family(toy, monkeypatch, tmp_path):
