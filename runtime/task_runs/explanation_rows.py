@@ -18,7 +18,7 @@ from ..pictures.explanation_picture import explanation_picture
 from ..tasks.classification import classification
 from ..tasks.explanation import explanation
 from ..tasks.heads import explanation_kind, target_class
-from .picture_rows import Array, PictureRows, remark
+from .picture_rows import Array, PictureRows, remark, save_picture
 
 OVERLAYS, MAPS = "overlays", "maps"
 TABLE = "explain.csv"
@@ -86,7 +86,7 @@ class ExplanationRows(PictureRows):
             notice=notice,
         )
         picture = explanation_picture(decoded.image, found, spacing=decoded.spacing, remark=remark(frame.notice))
-        self.write(OVERLAYS, item, frame.number, partial(picture.save, format="PNG"))
+        self.write(OVERLAYS, item, frame.number, partial(save_picture, picture))
         if self._maps:
             self.write(MAPS, item, frame.number, partial(_SAVE[self._maps], found.heat))
         index = np.nan if head is None or found.label is None else head.classes.index(found.label)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ..atomic import atomic_path
 from ..embed.entry import Entry
@@ -87,6 +88,11 @@ class PictureRows(RowMaker):
         """
         with atomic_path(self.path(kind, item, frame), overwrite=True) as temporary:
             save(temporary)
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Save a picture as PNG: a tenth larger than it could be, in a third of the time."""
+    picture.save(path, "PNG", compress_level=3)
 
 
 def remark(notice: str | None) -> str | None:

@@ -21,7 +21,7 @@ from ..tasks.classification import classification
 from ..tasks.heads import segmenter_of
 from ..tasks.segmentation import segmentation
 from .beside import derive, was_derived
-from .picture_rows import Array, PictureRows, remark
+from .picture_rows import Array, PictureRows, remark, save_picture
 
 MASKS, OVERLAYS, SEGMENTATIONS = "masks", "overlays", "dicom-seg"
 TABLE = "segment.csv"
@@ -90,7 +90,7 @@ class SegmentationRows(PictureRows):
         mask = Image.fromarray(found.mask.astype(np.uint8) * np.uint8(255))
         picture = segmentation_picture(decoded.image, found, remark(frame.notice))
         self.write(MASKS, item, frame.number, partial(mask.save, format="PNG"))
-        self.write(OVERLAYS, item, frame.number, partial(picture.save, format="PNG"))
+        self.write(OVERLAYS, item, frame.number, partial(save_picture, picture))
         area = np.nan if found.area_mm2 is None else found.area_mm2
         row = [found.share, area, height, width, *(found.spacing or (np.nan, np.nan))]
         return np.array([*row, *(outputs["probabilities"] if head else [])], np.float32)
