@@ -567,14 +567,14 @@ def damaged(draw: st.DrawFn, data: bytes) -> bytes:
     return bytes(changed[: draw(st.one_of(st.just(len(data)), st.integers(0, len(data))))])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @pytest.mark.parametrize("name", FUZZED)
 @given(data=st.data())
 def test_nothing_but_unreadable_escapes_damaged_images(name, data):
     acceptable(data.draw(damaged(FUZZED[name])))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @pytest.mark.parametrize(
     "name",
     [

@@ -421,7 +421,7 @@ def test_an_interrupt_says_how_to_go_on(folder):
     assert "resumed  4 inputs were done by an earlier run" in summary.lines()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     stops=st.lists(st.integers(0, 12), max_size=3),
     batch_size=st.integers(1, 7),
@@ -454,7 +454,7 @@ def test_resumed_any_number_of_times_the_files_are_the_same(tmp_path_factory, st
     assert not partial_folder(output).exists()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(stop=st.integers(0, 9), shares=st.tuples(st.floats(0, 1), st.floats(0, 1)), batch_size=st.integers(1, 4))
 def test_after_a_crash_at_any_byte_the_files_are_the_same(tmp_path_factory, stop, shares, batch_size):
     here = tmp_path_factory.mktemp("crashed")
