@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from radiodino.runtime.errors import InputError, WeightsError
 from radiodino.runtime.model_info import ClassifierInfo, Preprocessing, SegmenterInfo, Weights
 from radiodino.runtime.typed_document import DocumentError, from_document
 from radiodino.runtime.variants import Variant
 from radiodino.train.weights.load import WeightsSource
+
+KINDS = ("demo", "random", "published", "file")
+"""Of a backbone's weights, those first that say most of them."""
 
 
 def check_head_document(document: dict[str, Any], name: str, variant: Variant) -> None:
@@ -114,6 +117,11 @@ def origin_of(document: dict[str, Any], name: str) -> Weights:
         WeightsError: where the document does not say.
     """
     source = _typed(WeightsSource, name, **_entries(document.get("weights")))
+    if source.kind not in KINDS:
+        raise WeightsError(
+            f"the document of {name} says that its backbone is of the kind '{source.kind}', expected one of "
+            f"{', '.join(KINDS)}: train the head again"
+        )
     seed = document.get("seed", _entries(document.get("training")).get("seed"))
     return Weights(**asdict(source), seed=seed if source.kind == "random" and isinstance(seed, int) else None)
 
@@ -131,7 +139,10 @@ def _entries(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _typed(cls: type[Any], file: str, /, **entries: Any) -> Any:
+_T = TypeVar("_T")
+
+
+def _typed(cls: type[_T], file: str, /, **entries: Any) -> _T:
     try:
         return from_document(cls, entries)
     except DocumentError as error:

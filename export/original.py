@@ -16,7 +16,7 @@ from radiodino.train.classify.classifier import Classifier
 from radiodino.train.segment.segmenter import Segmenter
 from radiodino.train.weights.load import load_weights
 
-from .head_info import check_head_document, classifier_info, origin_of, segmenter_info, was_frozen
+from .head_info import KINDS, check_head_document, classifier_info, origin_of, segmenter_info, was_frozen
 from .open_head import OpenedHead, open_demonstration_head, open_head
 from .settings import DEFAULT_IMAGE_SIZE, ExportSettings, check_image_size
 from .task_network import Heads
@@ -73,6 +73,8 @@ def load_original(settings: ExportSettings) -> Original:
     _refuse_other_backbone(list(opened.values()))
 
     first = opened[tasks[0]]
+    for head in opened.values():
+        head.module.backbone = first.module.backbone
     if settings.named_weights == ("demo",):
         _, source = load_weights(variant, "demo", image_size=size)
         weights, notice = Weights(**asdict(source)), notice_of(source.kind)
@@ -155,11 +157,11 @@ def _refuse_other_backbone(opened: Sequence[OpenedHead]) -> None:
 def _weights_of(opened: Sequence[OpenedHead]) -> tuple[Weights, str | None]:
     """Where the common backbone came from, and what must be said of it: of several stories the one that says most."""
     origins = [origin_of(head.document, head.name) for head in opened]
-    demonstrated = next((found for found in origins if found.kind == "demo"), None)
+    # A head may have been trained on the file of another, whose origin then says more.
+    chosen = min(origins, key=lambda origin: KINDS.index(origin.kind))
     for head, origin in zip(opened, origins, strict=True):
         if not was_frozen(head.document):  # it learnt, so that it is no longer what its source published
             detail = f"fine-tuned from {origin.name} (SHA-256 {origin.sha256})"
             weights = Weights(kind="file", name=head.name, sha256=head.sha256, licence=origin.licence, detail=detail)
-            return weights, notice_of("demo") if demonstrated else None
-    chosen = demonstrated or next((found for found in origins if found.kind != "file"), origins[0])
+            return weights, notice_of("demo") if chosen.kind == "demo" else None
     return chosen, notice_of(chosen.kind)

@@ -18,7 +18,7 @@ from radiodino.runtime.preprocessing import Preprocessor
 from .cleanup import clean_up
 from .divergence import first_divergence, stages
 from .engine import Batch, cpu_backends
-from .half import to_half
+from .half import nodes_between, to_half
 from .metadata import describe
 from .original import Original, load_original
 from .probe_images import BATCHES, probe_images
@@ -77,7 +77,8 @@ def export_model(settings: ExportSettings, progress: Progress = lambda _step: No
     if settings.precision == "fp16":
         progress("convert to fp16")
         beyond = nodes_beyond_half(model, largest_values(model, batches))
-        model = to_half(model, beyond)
+        linear = nodes_between(model, "embedding", "probabilities") if "probabilities" in outputs else set()
+        model = to_half(model, beyond | linear)
     body = model.SerializeToString()
     info = describe(settings.variant, original, task=settings.task, precision=settings.precision, outputs=outputs)
 

@@ -46,22 +46,30 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
 }
 """Of every output that is not named below."""
 
+# Largest |Δ| with a trained, calibrated head of three classes: 0.001 in fp32 arithmetic, 0.005 in fp16, 0.017 in bf16.
 _PROBABILITIES: dict[tuple[str, str], Tolerance] = {
     ("fp32", "fp32"): Tolerance(absolute_error=1e-4, margin=1e-3),
     ("fp16", "fp32"): Tolerance(absolute_error=5e-3, margin=1e-3),
     ("fp16", "fp16"): Tolerance(absolute_error=5e-3, margin=1e-3),
     ("fp16", "bf16"): Tolerance(absolute_error=2e-2, margin=2e-2),
 }
+# Largest |Δ| with a trained lite head and with a random paper head of steep edges: 0.006 and 0.010 in fp32 arithmetic,
+# 0.011 and 0.019 in fp16, 0.14 and 0.22 in bf16. The cosine is what an empty mask has to prove: it compares how its
+# probabilities, however small, relate to each other.
 _MASK: dict[tuple[str, str], Tolerance] = {
-    ("fp32", "fp32"): Tolerance(absolute_error=1e-4, dice=0.999),
-    ("fp16", "fp32"): Tolerance(absolute_error=2e-2, dice=0.995),
-    ("fp16", "fp16"): Tolerance(absolute_error=2e-2, dice=0.995),
-    ("fp16", "bf16"): Tolerance(absolute_error=1e-1, dice=0.99),
+    ("fp32", "fp32"): Tolerance(absolute_error=1e-4, dice=0.999, cosine=0.9999),
+    ("fp16", "fp32"): Tolerance(absolute_error=3e-2, dice=0.995, cosine=0.999),
+    ("fp16", "fp16"): Tolerance(absolute_error=3e-2, dice=0.995, cosine=0.999),
+    ("fp16", "bf16"): Tolerance(absolute_error=0.25, dice=0.99, cosine=0.99),
 }
 
-_ATTENTION_ERROR = {"fp32": 0.02, "fp16": 0.02, "bf16": 0.1}
-"""Of an fp16 file, by arithmetic: rows of attention are positive and often near uniform, so that a cosine alone would
-hardly notice a wrong one."""
+_RELATIVE_ERRORS: dict[str, dict[str, float]] = {
+    # of an fp16 file, by output and arithmetic, beside the cosine
+    "attention": {"fp32": 0.02, "fp16": 0.02, "bf16": 0.1},
+    "cam": {"fp32": 0.02, "fp16": 0.02, "bf16": 0.1},
+    "logits": {"fp32": 5e-3, "fp16": 5e-3, "bf16": 2e-2},
+}
+"""Rows of attention are positive and often near uniform, so that a cosine alone would hardly notice a wrong one."""
 
 
 def tolerance_of(precision: str, compute: str, output: str) -> Tolerance:
@@ -71,8 +79,10 @@ def tolerance_of(precision: str, compute: str, output: str) -> Tolerance:
     if output == "mask":
         return _MASK[precision, compute]
     tolerance = TOLERANCES[precision, compute]
-    if output in ("attention", "logits", "cam") and precision == "fp16":
-        return replace(tolerance, relative_error=_ATTENTION_ERROR[compute])
+    if precision == "fp16" and output in _RELATIVE_ERRORS:
+        tolerance = replace(tolerance, relative_error=_RELATIVE_ERRORS[output][compute])
+    if output == "logits":  # two of them may both be near 0, and then point anywhere
+        tolerance = replace(tolerance, cosine=None)
     return tolerance
 
 

@@ -20,15 +20,26 @@ from radiodino.export import demo_weights  # noqa: E402
 from radiodino.export.cli import main as export_main  # noqa: E402
 from radiodino.export.demo_card import demo_card  # noqa: E402
 from radiodino.export.demo_weights import CARD, LIMIT, main, pack_demo, read_about  # noqa: E402
+from radiodino.export.verify_file import verify_file  # noqa: E402
+from radiodino.runtime import Model  # noqa: E402
 from radiodino.runtime.cli import main as run_main  # noqa: E402
 from radiodino.runtime.errors import InputError, OutputError, WeightsError  # noqa: E402
+from radiodino.runtime.model_info import Preprocessing  # noqa: E402
 from radiodino.runtime.notice import NOTICES  # noqa: E402
 from radiodino.runtime.variants import VARIANTS  # noqa: E402
 from radiodino.train.backbone import build_backbone  # noqa: E402
+from radiodino.train.classify.checkpoint import load_classifier, save_classifier  # noqa: E402
+from radiodino.train.classify.classifier import Classifier, new_head  # noqa: E402
+from radiodino.train.classify.demonstration import demonstration_classifier  # noqa: E402
+from radiodino.train.explain.draw_grad_cam import open_classifier  # noqa: E402
+from radiodino.train.explain.settings import Settings  # noqa: E402
+from radiodino.train.segment.demonstration import demonstration_segmenter  # noqa: E402
+from radiodino.train.segment.heads import build_head  # noqa: E402
+from radiodino.train.segment.segmenter import Segmenter, load_segmenter, save_segmenter  # noqa: E402
 from radiodino.train.weights import demonstration as module  # noqa: E402
 from radiodino.train.weights.backbone_state import backbone_state  # noqa: E402
 from radiodino.train.weights.demonstration import bundled_file, demonstration, demonstration_folder  # noqa: E402
-from radiodino.train.weights.load import load_weights  # noqa: E402
+from radiodino.train.weights.load import WeightsSource, load_weights  # noqa: E402
 
 STEPS = 100
 RECIPE = {"variant": "toy", "seed": 7, "batch_size": 16, "stages": [{"until": 0.8}]}
@@ -87,11 +98,52 @@ def out(tmp_path, monkeypatch):
     return tmp_path / "demo"
 
 
+def on_packed(state, toy, size=64):
+    """The backbone as it is packed, for images of `size`."""
+    fitted, _ = backbone_state(state, toy, image_size=224)
+    half = {name: value.half() for name, value in fitted.items()}
+    backbone = build_backbone(toy, size)
+    backbone.load_state_dict(backbone_state(half, toy, image_size=size)[0])
+    return backbone
+
+
+def document_of(task, **more):
+    return {
+        "task": task,
+        "variant": "toy",
+        "image_size": 64,
+        "preprocessing": json.loads(json.dumps(dataclasses.asdict(Preprocessing(resize=(64, 64))))),
+        "training_set": {"name": "busi.zip"},
+        "weights": dataclasses.asdict(WeightsSource("demo", "the packed ones", "", None, "")),
+        **more,
+    }
+
+
+CLASSIFY = document_of(
+    "classify",
+    classes=["benign", "malignant"],
+    temperature=1.5,
+    thresholds={"malignant": 0.4},
+    metrics={"accuracy": 0.8},
+    recipe={"freeze_backbone": True},
+)
+
+
 @pytest.fixture
-def head(tmp_path):
-    file = tmp_path / "head.safetensors"
-    tensors = {"weight": torch.linspace(-3, 3, 12).reshape(3, 4), "classes": torch.arange(3)}
-    safetensors_torch.save_file(tensors, file, metadata={"radiodino": '{"classes": ["benign"]}'})
+def head(state, toy, tmp_path):
+    file = tmp_path / "classifier.pth"
+    save_classifier(file, Classifier(on_packed(state, toy), new_head(48, 2, 0)), CLASSIFY)
+    return file
+
+
+@pytest.fixture
+def segmenter(state, toy, tmp_path):
+    file = tmp_path / "segmenter-lite.pth"
+    lite = build_head("lite", 48, 16, channels=(8, 6, 4), blocks=(1, 1, 1), detail=2)
+    document = document_of(
+        "segment", schema=1, classes=["lesion"], threshold=0.4, head={"kind": "lite", **lite.settings}, test_metrics={}
+    )
+    save_segmenter(file, Segmenter(on_packed(state, toy), lite), document)
     return file
 
 
@@ -108,7 +160,7 @@ def test_the_teacher_in_half_precision_at_224(run, out, state, toy):
 
 
 def test_the_record_is_what_a_reader_finds(run, out, head):
-    record = pack_demo(run, out, read_about(run / "about.json"), {"busi-classifier.safetensors": head})
+    record = pack_demo(run, out, read_about(run / "about.json"), [head])
     assert demonstration() == record
     assert sorted(record.files) == ["busi-classifier.safetensors", "toy.safetensors"]
     for name, file in record.files.items():
@@ -127,22 +179,75 @@ def test_what_is_packed_loads(run, out, state, toy):
     assert source.kind == "demo"
 
 
-def test_a_head_keeps_its_whole_numbers_and_its_metadata(run, out, head):
-    pack_demo(run, out, read_about(run / "about.json"), {"h.safetensors": head})
-    with safe_open(out / "h.safetensors", framework="pt") as opened:
-        assert opened.metadata() == {"radiodino": '{"classes": ["benign"]}'}
+def test_heads_are_stored_in_half_precision_with_their_documents(run, out, head, segmenter):
+    record = pack_demo(run, out, read_about(run / "about.json"), [segmenter, head])
+    assert sorted(record.files) == ["busi-classifier.safetensors", "busi-segmenter.safetensors", "toy.safetensors"]
+    with safe_open(out / "busi-classifier.safetensors", framework="pt") as opened:
+        assert json.loads(opened.metadata()["radiodino"]) == CLASSIFY
+        assert sorted(opened.keys()) == ["bias", "weight"]
         assert opened.get_tensor("weight").dtype == torch.float16
-        assert torch.equal(opened.get_tensor("classes"), torch.arange(3))
+    stored = safetensors_torch.load_file(out / "busi-segmenter.safetensors")
+    assert not any(name.startswith("backbone") for name in stored)
+    assert stored["enter.norm.num_batches_tracked"].dtype == torch.int64
+    assert "measured with the head in fp32" in (out / CARD).read_text(encoding="utf-8")
+
+
+def test_packed_heads_are_what_was_trained_up_to_rounding(run, out, head, segmenter, toy):
+    pack_demo(run, out, read_about(run / "about.json"), [head, segmenter])
+    classifier, document, file = demonstration_classifier(toy)
+    trained, _ = load_classifier(head)
+    assert document == CLASSIFY
+    assert file == out / "busi-classifier.safetensors"
+    assert torch.equal(classifier.head.weight, trained.head.weight.half().float())
+    for name, value in trained.backbone.state_dict().items():
+        assert torch.equal(classifier.backbone.state_dict()[name], value), name
+    lite, document, _ = demonstration_segmenter(toy)
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.allclose(lite(images), load_segmenter(segmenter)[0](images), atol=1e-2)
+    assert document["threshold"] == 0.4
+
+
+@pytest.mark.usefixtures("traced_once")
+def test_a_task_is_exported_from_what_is_bundled(run, out, head, segmenter, command, here):
+    pack_demo(run, out, read_about(run / "about.json"), [head, segmenter])
+    arguments = ("--variant", "toy", "--task", "classify+segment", "--weights", "demo", "--fp16")
+    ended = command(export_main, *arguments)
+    assert ended.status == 0, ended.err
+    assert ended.err.count("DEMONSTRATION WEIGHTS") == 2
+    file = here / "radiodino-toy-demo-classify-segment-fp16.onnx"
+    info = Model.load(file).info
+    assert (info.weights.kind, info.notice) == ("demo", NOTICES["demo"])
+    assert info.weights.sha256 == demonstration().files["toy.safetensors"].sha256
+    assert info.classifier.name == "busi-classifier.safetensors"
+    assert info.classifier.sha256 == demonstration().files["busi-classifier.safetensors"].sha256
+    assert info.classifier.thresholds == {"malignant": 0.4}
+    assert info.segmenter.sha256 == demonstration().files["busi-segmenter.safetensors"].sha256
+    assert all(found.passed for found in verify_file(file))  # without being told the weights
+
+
+def test_a_head_that_is_not_bundled_is_named(run, out, head, refused, here):
+    pack_demo(run, out, read_about(run / "about.json"), [head])
+    said = refused(export_main, "--variant", "toy", "--task", "segment", "--weights", "demo")
+    assert "have no segmentation head (busi-segmenter.safetensors)" in said
+    assert "segmenter-*.pth" in said
+    assert not list(here.glob("*.onnx"))
+
+
+def test_grad_cam_takes_the_bundled_classifier(run, out, head, toy):
+    pack_demo(run, out, read_about(run / "about.json"), [head])
+    opened = open_classifier(Settings(variant=toy, weights="demo", pictures=("gradcam",)))
+    assert opened.classes == ["benign", "malignant"]
 
 
 def test_the_same_run_gives_the_same_bytes(run, out, head, state):
-    heads = {"h.safetensors": head}
+    heads = [head]
     pack_demo(run, out, read_about(run / "about.json"), heads)
     first = {path.name: path.read_bytes() for path in out.iterdir()}
     save_checkpoint(run, dict(reversed(state.items())))
     pack_demo(run, out, read_about(run / "about.json"), heads)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == first
-    assert sorted(first) == [CARD, "demo.json", "h.safetensors", "toy.safetensors"]
+    assert sorted(first) == [CARD, "busi-classifier.safetensors", "demo.json", "toy.safetensors"]
 
 
 def test_the_loss_is_that_of_the_steps_in_the_checkpoint(run, out):
@@ -240,29 +345,48 @@ def test_more_than_may_be_shipped(run, out, monkeypatch):
 
 
 def test_a_head_of_another_packing_is_not_left_beside_the_new_backbone(run, out, head):
-    pack_demo(run, out, read_about(run / "about.json"), {"h.safetensors": head})
+    pack_demo(run, out, read_about(run / "about.json"), [head])
     before = (out / "demo.json").read_bytes()
-    with pytest.raises(OutputError, match=r"no part of this packing \(h\.safetensors\): delete it first"):
+    with pytest.raises(OutputError, match=r"no part of this packing \(busi-classifier\.safetensors\): delete it first"):
         pack_demo(run, out, read_about(run / "about.json"))
     assert (out / "demo.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["toy.safetensors", "head.pth", "../h.safetensors"])
-def test_names_that_no_head_can_have(run, out, head, name):
-    with pytest.raises(InputError, match="can be no head's name"):
-        pack_demo(run, out, read_about(run / "about.json"), {name: head})
-
-
-def test_heads_that_cannot_be_read(run, out, head, tmp_path):
+def test_heads_that_cannot_be_packed(run, out, head, state, toy, tmp_path):
     about = read_about(run / "about.json")
-    with pytest.raises(WeightsError, match=r"cannot read the head .*absent"):
-        pack_demo(run, out, about, {"h.safetensors": tmp_path / "absent.safetensors"})
-    head.write_bytes(b"text")
-    with pytest.raises(WeightsError, match=r"cannot read the head .*head\.safetensors"):
-        pack_demo(run, out, about, {"h.safetensors": head})
-    safetensors_torch.save_file({"w": torch.ones(1)}, head, metadata={"a": "1", "b": "2"})
-    with pytest.raises(WeightsError, match=r"2 entries of metadata \(a, b\)"):
-        pack_demo(run, out, about, {"h.safetensors": head})
+    with pytest.raises(InputError, match="a second head for the task 'classify'"):
+        pack_demo(run, out, about, [head, head])
+    with pytest.raises(WeightsError, match="absent"):
+        pack_demo(run, out, about, [tmp_path / "absent.pth"])
+    with pytest.raises(WeightsError, match=r"checkpoint\.pth holds no head"):
+        pack_demo(run, out, about, [run / "checkpoint.pth"])
+    backbone = build_backbone(toy, 64)
+    backbone.load_state_dict(backbone_state(state, toy, image_size=64)[0])  # as trained, not rounded as it is packed
+    save_classifier(head, Classifier(backbone, new_head(48, 2, 0)), CLASSIFY)
+    with pytest.raises(
+        WeightsError, match=r"is not the one that is packed \(\d+ of \d+ entries differ\): .*--weights demo"
+    ):
+        pack_demo(run, out, about, [head])
+    with torch.no_grad():
+        backbone = on_packed(state, toy)
+        linear = new_head(48, 2, 0)
+        linear.weight += 1e6
+    save_classifier(head, Classifier(backbone, linear), CLASSIFY)
+    with pytest.raises(WeightsError, match="beyond ±65504"):
+        pack_demo(run, out, about, [head])
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("metadata", [None, {"radiodino": "no JSON"}, {"radiodino": "{}"}])
+def test_a_bundled_head_without_its_document_is_damaged(run, out, head, toy, metadata):
+    pack_demo(run, out, read_about(run / "about.json"), [head])
+    file = out / "busi-classifier.safetensors"
+    safetensors_torch.save_file({"weight": torch.ones(2, 48)}, file, metadata=metadata)
+    record = json.loads((out / "demo.json").read_text())
+    record["files"][file.name]["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    (out / "demo.json").write_text(json.dumps(record))
+    with pytest.raises(WeightsError, match=r"cannot be read .*install radiodino again"):
+        demonstration_classifier(toy)
 
 
 @pytest.mark.parametrize(
@@ -276,11 +400,11 @@ def test_an_about_that_does_not_fit(tmp_path, change, reason):
 
 
 def test_from_the_command_line(command, refused, run, out, head):
-    ended = command(main, run, "--out", out, "--head", f"h.safetensors={head}")
+    ended = command(main, run, "--out", out, "--head", head)
     assert ended.status == 0
-    assert demonstration().files["h.safetensors"].sha256 in ended.out
+    assert demonstration().files["busi-classifier.safetensors"].sha256 in ended.out
     assert "1,600 samples in 100 steps" in ended.out
-    assert "'h.safetensors' is no head" in refused(main, run, "--out", out, "--head", "h.safetensors")
+    assert "absent.pth" in refused(main, run, "--out", out, "--head", "absent.pth")
     (run / "about.json").unlink()
     assert "about.json" in refused(main, run, "--out", out)
     assert "--out" in refused(main, run)

@@ -70,10 +70,10 @@ class Settings:
                 f"{self.weights} is an exported file, and attention and gradients are taken from a PyTorch network: "
                 "give the checkpoint that it was exported from"
             )
-        if "gradcam" in self.pictures and self.weights in ("published", "random", "demo"):
+        if "gradcam" in self.pictures and self.weights in ("published", "random"):
             raise InputError(
                 f"Grad-CAM explains a fine-tuned classifier, and --weights {self.weights} holds none: give the "
-                "classifier.pth of radiodino-train finetune, or leave gradcam out of --pictures"
+                "classifier.pth of radiodino-train finetune or demo, or leave gradcam out of --pictures"
             )
         check_threshold(self.threshold)
         if self.attention_mass is not None:
