@@ -63,7 +63,7 @@ def _short(record: Demonstration) -> list[Measured]:
 
 
 def _files(record: Demonstration) -> str:
-    rows = [(name, file.holds, f"{file.size:,}", file.sha256) for name, file in record.files.items()]
+    rows = [(name, file.holds, f"{file.size:,}", file.sha256) for name, file in sorted(record.files.items())]
     return markdown_table(("file", "holds", "bytes", "SHA-256"), rows)
 
 
@@ -81,7 +81,7 @@ def _measured(record: Demonstration) -> str:
 
 
 def _training(record: Demonstration) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))
     length = f"{record.samples:,} samples in {record.steps:,} steps"
     return f"{length}, seed {record.seed}, on {record.machine}, with {versions}."
 
