@@ -342,6 +342,9 @@ def test_masks_are_judged_by_dice_and_by_the_largest_error():
     assert moved.passed
     assert judged(wanted, wanted, replace(tolerance, dice=0.9999), 0.5).passed
     assert not judged(wanted + 0.009, wanted, replace(tolerance, dice=0.9999), 0.5).passed
+    hovering = np.where(wanted < 0.5, 0.4995, 0.5005)  # within the margin the original itself leaves it open
+    assert judged(1 - hovering, hovering, replace(tolerance, margin=1e-3), 0.5).passed
+    assert not judged(1 - hovering, hovering, replace(tolerance, margin=1e-4), 0.5).passed
     # Two empty masks agree, so the probabilities must be compared too.
     assert judged([[0.1]], [[0.2]], tolerance, 0.5).dice == 1
     assert not judged([[0.1]], [[0.2]], tolerance, 0.5).passed
@@ -361,7 +364,7 @@ def test_tolerances_of_masks_are_as_promised():
         key: tolerance_of(*key, "mask").dice
         for key in (("fp32", "fp32"), ("fp16", "fp32"), ("fp16", "fp16"), ("fp16", "bf16"))
     }
-    assert list(found.values()) == [0.999, 0.995, 0.995, 0.99]
+    assert list(found.values()) == [0.999, 0.995, 0.995, 0.97]
     assert all(tolerance_of(*key, "mask").absolute_error is not None for key in found)
     # An empty mask of another network: nothing but the relation of its small probabilities tells.
     tolerance = tolerance_of("fp16", "bf16", "mask")
