@@ -210,7 +210,7 @@ def _print_lines(**lines: object) -> None:
 
 
 def _parity_table(comparisons: list[Comparison]) -> Table:
-    names = ("engine", "arithmetic", "output", "smallest cosine", "largest error", "of probabilities")
+    names = ("engine", "arithmetic", "output", "smallest cosine", "largest error", "probabilities")
     table = Table(*names, title="against PyTorch fp32")
     for found in comparisons:
         row = (found.backend, found.compute, found.output, f"{found.cosine:.7f}", f"{found.relative_error:.1e}")
@@ -221,9 +221,9 @@ def _parity_table(comparisons: list[Comparison]) -> Table:
 def _of_probabilities(found: Comparison) -> str:
     if found.absolute_error is None:
         return ""
-    words = [f"off by at most {found.absolute_error:.1e}"]
+    words = [f"±{found.absolute_error:.1e}"]
     if found.classes_changed is not None:
-        words.append(f"{found.classes_changed or 'no'} classes changed")
+        words.append("other classes" if found.classes_changed else "same classes")
     if found.dice is not None:
         words.append(f"Dice {found.dice:.5f}")
     return ", ".join(words)

@@ -364,8 +364,10 @@ def test_tolerances_of_masks_are_as_promised():
         key: tolerance_of(*key, "mask").dice
         for key in (("fp32", "fp32"), ("fp16", "fp32"), ("fp16", "fp16"), ("fp16", "bf16"))
     }
-    assert list(found.values()) == [0.999, 0.995, 0.995, 0.97]
-    assert all(tolerance_of(*key, "mask").absolute_error is not None for key in found)
+    assert list(found.values()) == [0.999, 0.995, 0.995, 0.99]
+    for key in found:  # what is open is as wide as for classes
+        assert tolerance_of(*key, "mask").margin == tolerance_of(*key, "probabilities").margin
+        assert tolerance_of(*key, "mask").absolute_error is not None
     # An empty mask of another network: nothing but the relation of its small probabilities tells.
     tolerance = tolerance_of("fp16", "bf16", "mask")
     empty = np.exp(np.random.default_rng(0).normal(-9, 2, (1, 4096)))
@@ -538,7 +540,7 @@ def test_from_the_command_line(command, files, backbone, linear, here):
     file = here / "radiodino-toy-classify-fp32.onnx"
     assert [path.name for path in here.glob("*.onnx")] == [file.name]
     assert "RANDOM WEIGHTS" in ended.err
-    for part in ("no classes changed", "benign, malignant, normal (from classifier.pth)", "radiodino-run classify"):
+    for part in ("same classes", "benign, malignant, normal (from classifier.pth)", "radiodino-run classify"):
         assert part in ended.out, part
     verified = command(main, "verify", file, "--weights", "run")
     assert verified.status == 0
