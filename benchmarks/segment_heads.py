@@ -8,10 +8,10 @@ included. Each measurement is a process of its own, in interleaved rounds with a
 medians, all of this run. With --data the Dice of the masks is that of the test images as `radiodino-train segment`
 splits them.
 
-The head is not run in tiles. At 448 px the paper head's maps of 64 channels take 49 MiB in fp32, and three of them live
-at a time (the residual one among them). Its 18 convolutions look 18 pixels far, so that exact tiles of 224 px would be
-computed at 260 px, for a third more multiply-adds, to save about 110 MiB; a larger batch, not a larger image, is what
-makes memory grow, and the batch is the caller's choice.
+The head is not run in tiles. Of the peak memory at 448 px the paper's head takes some 200 MiB in ONNX Runtime and 80 in
+OpenVINO (64 channels are 49 MiB in fp32), at 224 px some 55 and 20. Its 18 convolutions look 18 pixels far, so that
+exact tiles of 224 px would be computed at 260 px: a third more multiply-adds of the slowest part, to save less than
+150 MiB where a workstation has gigabytes. Memory grows with the batch, and that is the caller's choice.
 """
 
 from __future__ import annotations
