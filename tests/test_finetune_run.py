@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import multiprocessing
 import os
-import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -287,46 +286,59 @@ def in_children(count, target, *given):
     return [child.exitcode for child in children]
 
 
-def interrupted(_number, typed, heard):
-    """The command, with Ctrl-C in the second epoch of the second fold; its standard error goes to a file."""
+ALONE = """
+import contextlib, os, signal, sys
+from radiodino.runtime import progress
+from radiodino.runtime.variants import VARIANTS, Variant
+from radiodino.train.cli import main
+how = sys.argv.pop(1)
+@contextlib.contextmanager
+def bar(what):
+    def told(done, _total):
+        if what == "fold 2 of 2" and done == 4 and how == "interrupt":
+            os.kill(os.getpid(), signal.SIGINT)
+    yield told
+progress.progress_bar = bar
+"""
 
-    @contextlib.contextmanager
-    def bar(what):
-        def told(done, _total):
-            if what == "fold 2 of 2" and done == 4:
-                os.kill(os.getpid(), signal.SIGINT)
 
-        yield told
+def alone(toy, how, *typed):
+    """The command in a process of its own: in this one other tests may have set how PyTorch computes, and a signal may
+    end a process in which OpenVINO has computed in bf16.
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.argv = ["radiodino-train", *map(str, typed)]
-    with heard.open("w") as sys.stderr, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("radiodino.runtime.progress.progress_bar", bar)
-        main()
+    Args:
+        toy: the variant.
+        how: ``interrupt`` for Ctrl-C in the second epoch of the second fold.
+        typed: what stands behind the command.
+    """
+    script = f"{ALONE}VARIANTS['toy'] = {toy!r}\nmain()\n"
+    given = [sys.executable, "-c", script, how, *map(str, typed)]
+    return subprocess.run(given, check=False, capture_output=True, text=True, timeout=240)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-def test_an_interrupt_leaves_a_run_that_resumes_exactly(done, data, tmp_path, command):
-    heard = tmp_path / "heard.txt"
-    assert in_children(1, interrupted, arguments(data, tmp_path / "out"), heard) == [130]
-    lines = heard.read_text().splitlines()
-    (line,) = [line for line in lines if line.startswith("error: ")]
+def test_an_interrupt_leaves_a_run_that_resumes_exactly(data, tmp_path, toy):
+    ended = alone(toy, "interrupt", *arguments(data, tmp_path / "out"))
+    assert ended.returncode == 130, ended.stderr
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
     assert "interrupted in fold 2, 1 whole epochs of it are kept" in line
     assert "--resume" in line
-    assert "Traceback" not in heard.read_text()
+    assert "Traceback" not in ended.stderr
     assert sorted(path.name for path in (tmp_path / "out" / "fold-2").iterdir()) == ["log.csv", "training.state"]
     assert not (tmp_path / "out" / "classifier.pth").exists()
 
-    ended = command(main, *arguments(data, tmp_path / "out"), "--resume", "--reference", "accuracy=0.5")
-    assert ended.status == 0, ended.err
-    assert "fold 1   was finished before" in ended.err
-    assert f"--weights {tmp_path / 'out' / 'classifier.pth'}" in ended.out
+    reference = ["--reference", "accuracy=0.5"]
+    ended = alone(toy, "resume", *arguments(data, tmp_path / "out"), "--resume", *reference)
+    assert ended.returncode == 0, ended.stderr
+    assert "fold 1   was finished before" in ended.stderr
+    assert f"--weights {tmp_path / 'out' / 'classifier.pth'}" in ended.stdout
+    assert alone(toy, "whole", *arguments(data, tmp_path / "whole"), *reference).returncode == 0
     for fold in (1, 2):
-        resumed, whole = (load_classifier(out / f"fold-{fold}") for out in (tmp_path / "out", done[2]))
+        resumed, whole = (load_classifier(tmp_path / out / f"fold-{fold}") for out in ("out", "whole"))
         assert resumed[1] == whole[1]
         for name, value in whole[0].state_dict().items():
             assert torch.equal(value, resumed[0].state_dict()[name]), name
-    assert outcome(tmp_path / "out")["results"] == outcome(done[2])["results"]
+    assert outcome(tmp_path / "out")["results"] == outcome(tmp_path / "whole")["results"]
 
 
 def one_of_two(number, data, out, port, settings):
