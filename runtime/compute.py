@@ -4,8 +4,11 @@
 |------|------|----------------------------|--------------------|------------------|
 | fp32 | fp32 | fp32                       | fp32               | fp32             |
 | fp16 | fp16 | bf16                       | fp32               | fp32             |
+| int8 | -    | bf16                       | fp32               | fp32             |
 
-Half precision on a CPU is storage, not arithmetic: engines emulate it, more slowly than fp32.
+Half precision on a CPU is storage, not arithmetic: engines emulate it, more slowly than fp32. Of an int8 file the table
+says what the float parts are computed in (attention, norms, patch embedding, the classifier's head): its quantised
+layers multiply whole numbers everywhere. It is made for CPUs.
 """
 
 from __future__ import annotations
@@ -16,6 +19,11 @@ from .errors import BackendError
 
 COMPUTES = ("fp32", "bf16", "fp16")
 
+PRECISIONS = ("fp32", "fp16", "int8", "int8-dynamic")
+"""Of the stored weights. Of ``int8`` the ranges of the activations are in the file, ``int8-dynamic`` finds those of each
+batch anew."""
+INT8 = ("int8", "int8-dynamic")
+
 
 @dataclass(frozen=True)
 class Arithmetic:
@@ -24,7 +32,7 @@ class Arithmetic:
     supported: tuple[str, ...]
     """Of `COMPUTES`."""
     for_half: str
-    """What an fp16 file computes in by default."""
+    """What an fp16 file and the float parts of an int8 file are computed in by default."""
 
 
 def choose_compute(backend: str, arithmetic: Arithmetic, *, precision: str, requested: str | None) -> str:
@@ -34,7 +42,12 @@ def choose_compute(backend: str, arithmetic: Arithmetic, *, precision: str, requ
         BackendError: where the requested arithmetic is not to be had on this backend and machine.
     """
     if requested is None:
-        return arithmetic.for_half if precision == "fp16" else "fp32"
+        return "fp32" if precision == "fp32" else arithmetic.for_half
+    if requested == "fp16" and precision in INT8:
+        raise BackendError(
+            f"the file is {precision} and its float parts are not computed in fp16: choose --compute fp32 or bf16, or "
+            "leave it out"
+        )
     if requested not in arithmetic.supported:
         raise BackendError(
             f"{backend} on this machine does not compute in {requested}: choose {' or '.join(arithmetic.supported)}, "

@@ -28,12 +28,10 @@ def examine() -> dict[str, Any]:
         entry: dict[str, Any] = {"name": status.name, "version": status.version, "problem": status.problem}
         if status.arithmetic:
             entry["arithmetic"] = list(status.arithmetic.supported)
-            entry["fp32_file_computes_in"] = choose_compute(
-                status.name, status.arithmetic, precision="fp32", requested=None
-            )
-            entry["fp16_file_computes_in"] = choose_compute(
-                status.name, status.arithmetic, precision="fp16", requested=None
-            )
+            for precision in ("fp32", "fp16", *(() if status.name == "cuda" else ("int8",))):
+                entry[f"{precision}_file_computes_in"] = choose_compute(
+                    status.name, status.arithmetic, precision=precision, requested=None
+                )
         backends.append(entry)
     return {
         "radiodino": metadata.version("radiodino"),
@@ -66,9 +64,11 @@ def describe(found: dict[str, Any]) -> str:
         if backend["problem"]:
             lines.append(f"  {backend['name']:<12} not usable: {backend['problem']}")
         else:
+            int8 = backend.get("int8_file_computes_in")
             lines.append(
                 f"  {backend['name']:<12} {backend['version']:<10} an fp32 file computes in "
-                f"{backend['fp32_file_computes_in']}, an fp16 file in {backend['fp16_file_computes_in']} "
+                f"{backend['fp32_file_computes_in']}, an fp16 file in {backend['fp16_file_computes_in']}, "
+                f"{f'an int8 file in int8 and {int8}' if int8 else 'no int8 file'} "
                 f"(--compute {'|'.join(backend['arithmetic'])})"
             )
     auto = found["auto"]

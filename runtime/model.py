@@ -28,7 +28,7 @@ from .model_info import (
     parse_model_info,
 )
 from .preprocessing import Preprocessor
-from .stored_weights import has_half_weights, patch_size
+from .stored_weights import has_half_weights, has_int8_weights, patch_size
 from .tasks.heads import refuse_bad_heads
 from .variants import get_variant
 
@@ -70,7 +70,8 @@ class Model(ImageTasks):
             backend: ``auto`` (CUDA where it is really active, else OpenVINO, else ONNX Runtime), or one of
                 ``cuda``, ``openvino``, ``onnxruntime``.
             compute: ``fp32``, ``bf16`` or ``fp16`` arithmetic; None follows the file: fp32 for an fp32 file; for an
-                fp16 file fp16 on a GPU, bf16 on a CPU that has it in hardware, fp32 elsewhere.
+                fp16 file fp16 on a GPU, bf16 on a CPU that has it in hardware, fp32 elsewhere; the float parts of an
+                int8 file likewise, on a CPU alone.
             threads: CPU threads of one inference, at least 1; None takes the physical cores this process may use.
             cache: whether an engine may keep its compiled model in `RADIODINO_HOME` for a faster next start.
             assume_variant: for a file that carries no metadata: the variant to take it for, with the model card's
@@ -168,7 +169,10 @@ class Model(ImageTasks):
 
 
 def _stored_precision(file: ModelFile) -> str:
-    return "fp16" if has_half_weights(memoryview(file.path.read_bytes())) else "fp32"
+    model = memoryview(file.path.read_bytes())
+    if has_int8_weights(model):
+        return "int8"
+    return "fp16" if has_half_weights(model) else "fp32"
 
 
 def _assume(file: ModelFile, backend: Backend, precision: str, name: str) -> ModelInfo:

@@ -8,13 +8,19 @@ from typing import Any
 
 from .errors import ModelFileError
 from .notice import notice_of
+from .quantisation_info import QuantisationInfo
 from .typed_document import DocumentError, from_document
 from .variants import Variant
 
-SCHEMA_VERSION = 3
-"""2: as 1, with `ModelInfo.notice`. 3: as 2, with `ModelInfo.classifier` and `ModelInfo.segmenter`. A reader of an
-older one refuses a newer one, where it would drop what it does not know otherwise."""
-_ADDED: dict[int, dict[str, Any]] = {2: {"notice": None}, 3: {"classifier": None, "segmenter": None}}
+SCHEMA_VERSION = 4
+"""2: as 1, with `ModelInfo.notice`. 3: as 2, with `ModelInfo.classifier` and `ModelInfo.segmenter`. 4: as 3, with
+`ModelInfo.quantisation`. A reader of an older one refuses a newer one, where it would drop what it does not know
+otherwise."""
+_ADDED: dict[int, dict[str, Any]] = {
+    2: {"notice": None},
+    3: {"classifier": None, "segmenter": None},
+    4: {"quantisation": None},
+}
 """What each schema added to the one before it, with the value that stands for its absence."""
 _OLDEST_SCHEMA = 1
 TASKS = ("embed", "classify", "segment", "classify+segment")
@@ -121,7 +127,7 @@ class ModelInfo:
     task: str
     """One of `TASKS`."""
     precision: str
-    """Of the stored weights: ``fp32`` or ``fp16``."""
+    """Of the stored weights: one of `radiodino.runtime.compute.PRECISIONS`."""
     image_size: int
     patch: int
     embedding_size: int
@@ -140,6 +146,8 @@ class ModelInfo:
     """None where the file does not classify."""
     segmenter: SegmenterInfo | None = None
     """None where the file does not segment."""
+    quantisation: QuantisationInfo | None = None
+    """None where nothing is int8."""
     intended_use: str = INTENDED_USE
 
     def to_json(self) -> str:

@@ -6,12 +6,20 @@ from collections.abc import Iterator
 
 from .wire import BYTES, fields, read_varint
 
-_FLOAT16 = 10  # TensorProto.DataType
+_FLOAT16, _INTEGERS = 10, (2, 3)  # TensorProto.DataType: FLOAT16; UINT8 and INT8
 
 
 def has_half_weights(model: memoryview) -> bool:
     """Whether any weight of the serialised ModelProto `model` is stored in FP16."""
     return any(field.number == 2 and field.value == _FLOAT16 for tensor in _weights(model) for field in fields(tensor))
+
+
+def has_int8_weights(model: memoryview) -> bool:
+    """Whether any weight, which has two axes at least, of the serialised ModelProto `model` is of 8-bit integers."""
+    return any(
+        len(_shape(tensor)) > 1 and any(field.number == 2 and field.value in _INTEGERS for field in fields(tensor))
+        for tensor in _weights(model)
+    )
 
 
 def patch_size(model: memoryview) -> int | None:

@@ -21,7 +21,8 @@ def first(toy_fp16) -> dict:
 @pytest.fixture
 def document(first) -> dict:
     """The same of the present schema."""
-    return first | {"schema": SCHEMA_VERSION, "notice": NOTICES["random"], "classifier": None, "segmenter": None}
+    added = {"notice": NOTICES["random"], "classifier": None, "segmenter": None, "quantisation": None}
+    return first | added | {"schema": SCHEMA_VERSION}
 
 
 def test_document_round_trips(document):
@@ -126,7 +127,47 @@ def test_heads_travel_in_the_document(document):
 
 
 def test_a_document_of_schema_2_has_no_heads(document):
-    second = {name: value for name, value in document.items() if name not in ("classifier", "segmenter")}
+    second = {
+        name: value for name, value in document.items() if name not in ("classifier", "segmenter", "quantisation")
+    }
     assert parse_model_info(json.dumps(second | {"schema": 2}), "file") == parse_model_info(
         json.dumps(document), "file"
     )
+
+
+def test_how_an_int8_file_was_quantised_travels_in_the_document(document):
+    measure = {"name": "smallest cosine", "value": 0.997, "limit": 0.995, "images": 200, "passed": True}
+    document |= {
+        "precision": "int8",
+        "quantisation": {
+            "method": "static",
+            "layers": [{"name": "blocks.0.attn.qkv", "method": "mse", "alpha": 0.5}],
+            "kept_float": ["blocks.0.mlp.fc2"],
+            "kept_share": 0.05,
+            "float_share": 0.2,
+            "calibration": {
+                "sources": ["busi.zip"],
+                "count": 200,
+                "held_out": 200,
+                "seed": 0,
+                "sha256": 64 * "0",
+                "notes": [],
+            },
+            "gate": [{"engine": "openvino 1", "compute": "bf16", "optimised": True, "measures": [measure]}],
+            "limits": [],
+        },
+    }
+    info = parse_model_info(json.dumps(document), "file")
+    assert info.quantisation.layers[0].alpha == 0.5
+    assert info.quantisation.gate[0].passed
+    assert json.loads(info.to_json()) == document
+    document["quantisation"]["gate"][0]["measures"][0]["passed"] = False
+    assert not parse_model_info(json.dumps(document), "file").quantisation.gate[0].passed
+    del document["quantisation"]["calibration"]["sha256"]
+    with pytest.raises(ModelFileError, match=r"'quantisation\.calibration\.sha256' is missing"):
+        parse_model_info(json.dumps(document), "file")
+
+
+def test_a_document_of_schema_3_has_nothing_quantised(document):
+    third = {name: value for name, value in document.items() if name != "quantisation"} | {"schema": 3}
+    assert parse_model_info(json.dumps(third), "file").quantisation is None

@@ -68,8 +68,8 @@ class OnnxRuntimeBackend:
         self.threads = (job.threads or usable_cores()) if name == CPU_NAME else None
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4 if name == CPU_NAME else 3
-        if name == CPU_NAME and self.compute == "fp16":
-            # Optimised, ONNX Runtime drops the roundings between operators, which are what is to be judged.
+        if not job.optimised or (name == CPU_NAME and self.compute == "fp16"):
+            # Optimised, ONNX Runtime drops the roundings between fp16 operators, which are what is to be judged.
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         if self.threads:
             options.intra_op_num_threads = self.threads

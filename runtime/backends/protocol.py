@@ -33,13 +33,16 @@ class Job:
 
     path: Path
     precision: str
-    """Of the stored weights: ``fp32`` or ``fp16``."""
+    """Of the stored weights, of `radiodino.runtime.compute.PRECISIONS`."""
     cache_key: str | None
     """The file's SHA-256, under which a compiled model is kept for the next start; None keeps none."""
     compute: str | None
     """The arithmetic asked for; None follows the file (`radiodino.runtime.compute`)."""
     threads: int | None
     """Threads of one inference; None takes the physical cores this process may use."""
+    optimised: bool = True
+    """False leaves the graph as it is in the file, where the engine (ONNX Runtime) has such a switch: to judge a file,
+    not to use it."""
 
 
 class Backend(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from ..compute import COMPUTES
+from ..compute import COMPUTES, INT8
 from ..errors import BackendError, InputError
 from . import onnxruntime, openvino
 from .protocol import Backend, Job, Status
@@ -24,6 +24,13 @@ BACKENDS: dict[str, _Entry] = {  # in the order in which `auto` tries them
 }
 
 
+_FOR_CPUS = "an int8 file is made for CPUs: export with --fp16 for a GPU"
+_UNSUITED = {  # (precision, backend) → why `auto` passes it over
+    **{(precision, "cuda"): _FOR_CPUS for precision in INT8},
+    ("int8-dynamic", "openvino"): "it computes a file of dynamic int8 more slowly than one of fp32",
+}
+
+
 def statuses() -> list[Status]:
     """Each backend's status on this machine, in the order of `auto`."""
     return [entry.status() for entry in BACKENDS.values()]
@@ -34,7 +41,7 @@ def open_backend(job: Job, name: str) -> Backend:
 
     Raises:
         InputError: there is no such backend or arithmetic.
-        BackendError: what was asked for is not active; for ``auto``: no backend works, with each one's reason.
+        BackendError: what was asked for is not active, or CUDA was asked for an int8 file; for ``auto``: no backend works, with each one's reason.
         ModelFileError: the engine cannot read the file.
     """
     if job.compute is not None and job.compute not in COMPUTES:
@@ -42,11 +49,17 @@ def open_backend(job: Job, name: str) -> Backend:
     if name != "auto":
         if name not in BACKENDS:
             raise InputError(f"there is no backend '{name}': choose auto, {', '.join(BACKENDS)}")
+        if name == "cuda" and job.precision in INT8:
+            raise BackendError(f"{_FOR_CPUS}, or choose --backend openvino or onnxruntime")
         return BACKENDS[name].open(job)
     onnxruntime.refuse_both_installed()
     reasons = []
     for entry in BACKENDS.values():
         found = entry.status()
+        unsuited = _UNSUITED.get((job.precision, found.name))
+        if unsuited:
+            reasons.append(f"{found.name}: {unsuited}")
+            continue
         if found.problem or not found.arithmetic or (job.compute and job.compute not in found.arithmetic.supported):
             reasons.append(f"{found.name}: {found.problem or f'does not compute in {job.compute} here'}")
             continue

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from .. import console as ending
+from ..compute import INT8
 
 if TYPE_CHECKING:
     from ..embed.journal_filler import Progress
@@ -47,8 +48,9 @@ def run_and_report(model: Model, activity: str, run: Callable[[Progress], RunSum
 def announce(model: Model) -> None:
     """Say which model runs in which arithmetic on which engine, and what must be known of it."""
     found = model.info
+    arithmetic = f"int8 and {found.compute}" if found.precision in INT8 else found.compute
     typer.echo(
-        f"model    {found.paper_name} ({found.variant}), {found.precision}, computing in {found.compute} on "
+        f"model    {found.paper_name} ({found.variant}), {found.precision}, computing in {arithmetic} on "
         f"{found.backend} {found.backend_version}; {found.weights.name}",
         err=True,
     )
