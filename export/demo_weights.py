@@ -29,7 +29,8 @@ from radiodino.runtime.typed_document import DocumentError, from_document
 from radiodino.runtime.variants import Variant, get_variant
 from radiodino.train.weights.backbone_state import backbone_state
 from radiodino.train.weights.demonstration import RECORD, About, BundledFile, Demonstration
-from radiodino.train.weights.demonstration_head import HEAD_FILES, METADATA
+from radiodino.train.weights.demonstration_head import HEAD_FILES
+from radiodino.train.weights.descent import METADATA
 from radiodino.train.weights.read_checkpoint import find_checkpoint, read_checkpoint
 
 from .demo_card import demo_card
@@ -120,7 +121,7 @@ def _packed_backbone(raw: dict[str, Any], variant: Variant, source: str) -> byte
     state, _ = backbone_state(raw, variant, image_size=_IMAGE_SIZE, source=source)
     # One entry only: where there are several, their order in the file is not defined.
     told = json.dumps({"notice": notice_of("demo"), "variant": variant.name}, sort_keys=True)
-    return save(_half(state, source), metadata={"radiodino": told})
+    return save(_half(state, source), metadata={METADATA: told})
 
 
 def _packed_head(file: Path, variant: Variant, packed_backbone: bytes) -> tuple[str, bytes]:

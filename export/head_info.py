@@ -110,25 +110,33 @@ def segmenter_info(document: dict[str, Any], name: str, sha256: str) -> Segmente
     )
 
 
+def weights_info(source: WeightsSource, *, seed: int | None = None, checkpoint_key: str | None = None) -> Weights:
+    """What an exported file says of where its weights came from; their notice it says beside that."""
+    return Weights(
+        kind=source.kind,
+        name=source.name,
+        sha256=source.sha256,
+        licence=source.licence,
+        detail=source.detail,
+        seed=seed,
+        checkpoint_key=checkpoint_key,
+    )
+
+
 def origin_of(document: dict[str, Any], name: str) -> Weights:
     """Where the backbone under a head came from, as its document says.
 
     Raises:
         WeightsError: where the document does not say.
     """
-    source = _typed(WeightsSource, name, **_entries(document.get("weights")))
+    source = _typed(WeightsSource, name, **{"notice": None, **_entries(document.get("weights"))})
     if source.kind not in KINDS:
         raise WeightsError(
             f"the document of {name} says that its backbone is of the kind '{source.kind}', expected one of "
             f"{', '.join(KINDS)}: train the head again"
         )
     seed = document.get("seed", _entries(document.get("training")).get("seed"))
-    return Weights(**asdict(source), seed=seed if source.kind == "random" and isinstance(seed, int) else None)
-
-
-def was_frozen(document: dict[str, Any]) -> bool:
-    """Whether the backbone under a head stayed what `origin_of` says: always for a segmenter."""
-    return document["task"] == "segment" or _entries(document.get("recipe")).get("freeze_backbone") is True
+    return weights_info(source, seed=seed if source.kind == "random" and isinstance(seed, int) else None)
 
 
 def _training_set(document: dict[str, Any]) -> object:

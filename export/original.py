@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,12 +11,12 @@ from torch import nn
 
 from radiodino.runtime.errors import InputError, WeightsError
 from radiodino.runtime.model_info import ClassifierInfo, SegmenterInfo, Weights
-from radiodino.runtime.notice import notice_of
 from radiodino.train.classify.classifier import Classifier
 from radiodino.train.segment.segmenter import Segmenter
+from radiodino.train.weights.descent import inherited_notice, was_frozen
 from radiodino.train.weights.load import load_weights
 
-from .head_info import KINDS, check_head_document, classifier_info, origin_of, segmenter_info, was_frozen
+from .head_info import KINDS, check_head_document, classifier_info, origin_of, segmenter_info, weights_info
 from .open_head import OpenedHead, open_demonstration_head, open_head
 from .settings import DEFAULT_IMAGE_SIZE, ExportSettings, check_image_size
 from .task_network import Heads
@@ -77,7 +77,7 @@ def load_original(settings: ExportSettings) -> Original:
         head.module.backbone = first.module.backbone
     if settings.named_weights == ("demo",):
         _, source = load_weights(variant, "demo", image_size=size)
-        weights, notice = Weights(**asdict(source)), notice_of(source.kind)
+        weights, notice = weights_info(source), source.notice
     else:
         weights, notice = _weights_of(list(opened.values()))
     original = Original(first.module.backbone, size, weights, notice)
@@ -102,8 +102,8 @@ def _bare(settings: ExportSettings) -> Original:
         checkpoint_key=settings.checkpoint_key,
     )
     seed = settings.seed if source.kind == "random" else None
-    weights = Weights(**asdict(source), seed=seed, checkpoint_key=settings.checkpoint_key)
-    return Original(backbone, size, weights, notice_of(source.kind))
+    weights = weights_info(source, seed=seed, checkpoint_key=settings.checkpoint_key)
+    return Original(backbone, size, weights, source.notice)
 
 
 def _heads_in(paths: Sequence[str], task: str) -> dict[str, OpenedHead]:
@@ -156,12 +156,14 @@ def _refuse_other_backbone(opened: Sequence[OpenedHead]) -> None:
 
 def _weights_of(opened: Sequence[OpenedHead]) -> tuple[Weights, str | None]:
     """Where the common backbone came from, and what must be said of it: of several stories the one that says most."""
-    origins = [origin_of(head.document, head.name) for head in opened]
     # A head may have been trained on the file of another, whose origin then says more.
-    chosen = min(origins, key=lambda origin: KINDS.index(origin.kind))
-    for head, origin in zip(opened, origins, strict=True):
+    stories = sorted(
+        ((origin_of(head.document, head.name), head) for head in opened), key=lambda story: KINDS.index(story[0].kind)
+    )
+    notice = next((said for _, head in stories if (said := inherited_notice(head.document))), None)
+    for origin, head in stories:
         if not was_frozen(head.document):  # it learnt, so that it is no longer what its source published
             detail = f"fine-tuned from {origin.name} (SHA-256 {origin.sha256})"
             weights = Weights(kind="file", name=head.name, sha256=head.sha256, licence=origin.licence, detail=detail)
-            return weights, notice_of("demo") if chosen.kind == "demo" else None
-    return chosen, notice_of(chosen.kind)
+            return weights, notice
+    return stories[0][0], notice

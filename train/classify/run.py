@@ -17,7 +17,6 @@ from torch import nn
 from radiodino.runtime.atomic import atomic_path
 from radiodino.runtime.errors import InputError
 from radiodino.runtime.folder import make_folder
-from radiodino.runtime.notice import notice_of
 from radiodino.runtime.variants import get_variant
 
 from ..data.labelled import LabelledImages, labelled_images
@@ -129,8 +128,8 @@ def finetune(
         backbone, source = load_weights(
             variant, weights, image_size=recipe.image_size, seed=recipe.seed, checkpoint_key=checkpoint_key
         )
-    if notice := notice_of(source.kind):
-        say(f"WARNING  {notice}")
+    if source.notice:
+        say(f"WARNING  {source.notice}")
     with fabric.rank_zero_first(local=True), bar("decoding") as progress:
         labelled = labelled_images(
             inputs,

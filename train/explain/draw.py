@@ -94,7 +94,8 @@ def draw_umap(work: Work) -> dict[str, Any]:
     )
     source = open_backbone(settings.weights, options)
     about = source.describe()
-    work.sources.append(WeightsSource(*(about[name] for name in ("kind", "source", "sha256", "licence", "detail"))))
+    stated = ("kind", "source", "sha256", "licence", "detail", "notice")
+    work.sources.append(WeightsSource(*(about[name] for name in stated)))
     with work.bar("embeddings") as progress:
         vectors = extract_features(source, images, batch_size=settings.batch_size, progress=progress)
     found = umap_coordinates(

@@ -10,7 +10,6 @@ from typing import Any
 
 from radiodino.runtime.errors import InputError
 from radiodino.runtime.folder import make_folder
-from radiodino.runtime.notice import notice_of
 
 from ..evaluate.outcome import write_outcome
 from ..features.bar import Bar, no_bar
@@ -81,14 +80,13 @@ def explain(
         drawn["gradcam"] = partial(draw_grad_cam, opened=open_classifier(settings))  # refused before anything is drawn
     results = {picture: drawn[picture](work) for picture in dict.fromkeys(settings.pictures)}
     source = work.sources[0]
-    notice = notice_of(source.kind)
     outcome = write_outcome(
         out,
         "explain",
         settings={
             **asdict(settings),
             "variant": settings.variant.name,
-            "weights": {**asdict(source), "notice": notice},
+            "weights": asdict(source),
             "device": in_words(device),
         },
         data={
@@ -103,4 +101,4 @@ def explain(
     )
     left_out = [f"{name} ({reason})" for name, reason in work.unreadable.items()]
     left = [f"{len(left_out)} images were left out: {some_of(left_out)}; all are in {outcome}"] if left_out else []
-    return Explained(outcome, tuple(work.files), (*work.remarks, *left), notice)
+    return Explained(outcome, tuple(work.files), (*work.remarks, *left), source.notice)

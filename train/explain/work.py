@@ -12,8 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from radiodino.runtime.notice import notice_of
-
 from ..data.listing import list_data
 from ..data.mask_pairs import open_pairs
 from ..features.bar import Bar
@@ -89,7 +87,7 @@ class Work:
     def heading(self, title: str, size: int, inputs: Sequence[str], note: str) -> Heading:
         """What stands above and below a picture."""
         source = self.sources[-1]
-        notice = notice_of(source.kind)
+        notice = source.notice
         facts = (
             self.settings.variant.paper_name,
             f"weights {source.name} (SHA-256 {source.sha256[:8]}…)",

@@ -15,5 +15,5 @@ def announce(source: FeatureSource) -> None:
         f"model    {source.name}: {source.size} features of {source.image_size} px images, on {source.device}", err=True
     )
     found = source.describe()
-    if notice := notice_of(found.get("weights_kind") or found["kind"]):
+    if notice := found.get("notice") or notice_of(found.get("weights_kind") or found["kind"]):
         typer.secho(f"WARNING  {notice}", fg="red", bold=True, err=True)

@@ -50,6 +50,7 @@ def open_backbone(text: str, options: SourceOptions) -> NetworkSource:
             "sha256": source.sha256,
             "licence": source.licence,
             "detail": source.detail,
+            "notice": source.notice,
             "variant": options.variant.name,
         },
         device=device,

@@ -62,6 +62,7 @@ class ExportedSource:
             "detail": f"weights {info.weights.kind}: {info.weights.name}, SHA-256 {info.weights.sha256}",
             "variant": info.variant,
             "weights_kind": info.weights.kind,
+            "notice": info.notice,
             "image_size": self.image_size,
             "preprocessing": asdict(info.preprocessing),
             "device": self.device,

@@ -34,7 +34,7 @@ class FeatureSource(Protocol):
 
         ``kind`` (``published``, ``demo``, ``file``, ``random``, ``exported``, ``timm`` or ``pixels``), ``source``,
         ``sha256``, ``licence`` (None where none is stated), ``detail``, ``image_size``, ``preprocessing``, ``device``
-        and ``precision``.
+        and ``precision``; of weights that something must be said of (`radiodino.runtime.notice`) ``notice``.
         """
 
     def embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -49,7 +49,7 @@ def _model(name: str, weights_kind: str, kind: str, origin: Source | Weights, va
         sha256=origin.sha256,
         licence=origin.licence,
         detail=_RESIZED.sub("", origin.detail),  # it differs between image sizes, with the same weights
-        notice=notice_of(weights_kind),
+        notice=origin.notice or notice_of(weights_kind),
         parameters=_parameters(kind, origin.detail, variant),
     )
 

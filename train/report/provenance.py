@@ -14,6 +14,7 @@ class Weights:
     sha256: str
     licence: str | None
     detail: str
+    notice: str | None = None
 
 
 @dataclass(frozen=True)
@@ -30,3 +31,4 @@ class Source:
     variant: str | None = None
     weights_kind: str | None = None
     """Of an exported file."""
+    notice: str | None = None

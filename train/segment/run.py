@@ -97,6 +97,8 @@ def segment(
     backbone.requires_grad_(False).eval().to(fabric.device)
     counts = split.counts()
     say(f"device   {in_words(device)}, training in {recipe.precision}, validation and test in float32")
+    if source.notice:
+        say(f"WARNING  {source.notice}")
     for remark in split.pairs.remarks:
         say(f"note     {remark}")
     say("images   " + ", ".join(f"{part} {found['images']}" for part, found in counts.items()))

@@ -11,6 +11,7 @@ from radiodino.runtime.extras import require
 from radiodino.runtime.variants import Variant
 
 from .demonstration import bundled_file, demonstration_backbone
+from .descent import METADATA
 from .load import load_weights
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 HEAD_FILES = {"classify": "busi-classifier.safetensors", "segment": "busi-segmenter.safetensors"}
 """Which of the files is the head for a task."""
-METADATA = "radiodino"
-"""The entry of a file's safetensors metadata that holds the head's document, as JSON."""
 _WORDS = {"classify": "classification head", "segment": "segmentation head"}
 _FILES = {
     "classify": "a classifier.pth of radiodino-train finetune",

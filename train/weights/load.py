@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from radiodino.runtime.errors import InputError
 from radiodino.runtime.extras import require
+from radiodino.runtime.notice import notice_of
 from radiodino.runtime.variants import Variant
 
 from ..backbone import build_backbone
 from ..published.fetch import published_copy
 from .backbone_state import backbone_state
 from .demonstration import demonstration_backbone
+from .descent import stated_notice
 from .read_checkpoint import find_checkpoint, read_checkpoint
 from .sha256 import file_sha256, values_sha256
 
@@ -29,8 +31,7 @@ class WeightsSource:
     """Where weights came from; it travels with whatever is made of them."""
 
     kind: str
-    """``published``, ``file``, ``demo`` or ``random``; `radiodino.runtime.notice` says what must be said of the last
-    two wherever they go."""
+    """``published``, ``file``, ``demo`` or ``random``."""
     name: str
     """``hf_hub:Snarcy/RadioDino-s16``, a file's name without its folder, ``radiodino's demonstration weights, tiny``,
     or ``random, seed 0``."""
@@ -41,6 +42,12 @@ class WeightsSource:
     """The licence stated at the source, None where none is stated."""
     detail: str
     """What was taken and changed: ``teacher, prefix backbone.; without head``."""
+    notice: str | None = None
+    """What must be said of them wherever they go, after their kind or what the file says that they descend from; None
+    where nothing must. See `radiodino.runtime.notice`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "notice", self.notice or notice_of(self.kind))
 
 
 def load_weights(
@@ -95,14 +102,11 @@ def load_weights(
             source = WeightsSource("random", f"random, seed {seed}", values_sha256(drawn), None, detail)
         else:
             file, source = located
+            raw = read_checkpoint(file)
             state, detail = backbone_state(
-                read_checkpoint(file),
-                variant,
-                image_size=image_size,
-                checkpoint_key=checkpoint_key,
-                source=file.name,
+                raw, variant, image_size=image_size, checkpoint_key=checkpoint_key, source=file.name
             )
-            source = replace(source, detail=detail)
+            source = replace(source, detail=detail, notice=stated_notice(file, raw))
     with torch.device("meta"):  # without drawing initial weights only to replace them
         model = build_backbone(variant, image_size)
     model.load_state_dict(state, strict=True, assign=True)

@@ -70,7 +70,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise WeightsError(f"cannot read {file}: {error.strerror or error}") from error
     if not head:
         raise WeightsError(f"{file.name} is empty (0 bytes): copy or download it again")
-    if head[8:9] == b"{":  # the length of a JSON header in 8 bytes, then the header
+    if _is_safetensors(head):
         raw: object = _read_safetensors(file)
     elif head.startswith((b"PK\x03\x04", b"\x80")):  # torch.save: a zip archive since 1.6, bare pickles before
         raw = _read_pickle(file)
@@ -82,6 +82,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             "state dict of the model"
         )
     return raw
+
+
+def safetensors_metadata(file: Path) -> dict[str, str]:
+    """The metadata of a file that `read_checkpoint` has read; empty where it has none, or is no safetensors file."""
+    with file.open("rb") as stream:
+        if not _is_safetensors(stream.read(9)):
+            return {}
+    from safetensors import safe_open
+
+    with safe_open(file, framework="pt") as opened:
+        return dict(opened.metadata() or {})
+
+
+def _is_safetensors(head: bytes) -> bool:
+    """Whether a file begins as one: the length of a JSON header in 8 bytes, then the header."""
+    return head[8:9] == b"{"
 
 
 def _what_instead(head: bytes) -> str:
