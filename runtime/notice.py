@@ -1,7 +1,9 @@
-"""What must be said of weights that are not the authors', wherever a file or a number made with them goes."""
+"""What must be said wherever a result goes: what it is for, and of some weights that they are not the authors'."""
 
 from __future__ import annotations
 
+RESEARCH_USE = "research use only, not for diagnosis"
+"""The mark of every result, as it stands within a sentence."""
 NOTICES: dict[str, str] = {
     # kind of the weights (`radiodino.runtime.model_info.Weights.kind`) → one sentence for people
     "random": (
@@ -18,3 +20,9 @@ NOTICES: dict[str, str] = {
 def notice_of(kind: str) -> str | None:
     """The notice that weights of `kind` carry; None where they are what their name says."""
     return NOTICES.get(kind)
+
+
+def marked(said: str | None = None) -> str:
+    """The mark of every result, and after it what else is `said`, such as a notice; it begins with a capital."""
+    mark = RESEARCH_USE.capitalize()
+    return f"{mark}; {said}" if said else mark

@@ -19,7 +19,6 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
-from radiodino.runtime.dicom.provenance import RESEARCH_USE
 from radiodino.runtime.dicom.report import write_report
 from radiodino.runtime.dicom.segmentation import PROPERTIES, write_segmentation
 from radiodino.runtime.dicom.source_header import IDENTIFIERS
@@ -32,6 +31,7 @@ from radiodino.runtime.errors import (
     UnreadableImageError,
 )
 from radiodino.runtime.model_info import ClassifierInfo, LoadedInfo, Preprocessing, SegmenterInfo, Weights
+from radiodino.runtime.notice import RESEARCH_USE
 from radiodino.runtime.tasks.classification import Classification
 
 highdicom = pytest.importorskip("highdicom", reason="DICOM outputs need the extra dicom")

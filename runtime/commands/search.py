@@ -42,10 +42,11 @@ def search(
     from ..frame import Window
     from ..index.case_index import CaseIndex
     from ..index.contact_sheet import write_contact_sheet
-    from ..index.found import RESEARCH_USE, find
+    from ..index.found import find
     from ..index.notes import other_arithmetic
     from ..index.query import read_query
     from ..model import Model
+    from ..notice import marked
 
     outputs = output or []
     for path in outputs:
@@ -75,6 +76,6 @@ def search(
             typer.echo(f"note     {note}")
     for path in outputs:
         typer.echo(f"wrote    {path}")
-    typer.echo(f"note     {RESEARCH_USE}")
+    typer.echo(f"note     {marked()}")
     warn(found.warning, err=False)
     warn(opened.info.notice, err=False)

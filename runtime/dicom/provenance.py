@@ -7,9 +7,8 @@ from importlib import metadata
 
 from ..errors import InputError
 from ..model_info import ClassifierInfo, LoadedInfo, SegmenterInfo
+from ..notice import marked
 
-RESEARCH_USE = "research use only, not for diagnosis"
-"""In every object that this package writes."""
 MANUFACTURER = "RadioDINO"
 CODING_SCHEME = "99RADIODINO"
 """Designator of the codes that are this package's own; DICOM reserves 99 at the start for such (PS3.3 8.2)."""
@@ -50,7 +49,7 @@ def statement(info: LoadedInfo, head: ClassifierInfo | SegmenterInfo) -> str:
         "Training set": head.training_set,
         **{name.replace("_", " ").capitalize(): value for name, value in parameters(info, head).items()},
     }
-    lines = [f"{RESEARCH_USE.capitalize()}.", *(f"{name}: {value}" for name, value in said.items() if value)]
+    lines = [f"{marked()}.", *(f"{name}: {value}" for name, value in said.items() if value)]
     return fitting("\r\n".join(lines), "LT", "what the file says of its model")
 
 

@@ -12,13 +12,13 @@ import numpy as np
 
 from ..errors import InputError
 from ..model_info import ClassifierInfo, LoadedInfo
+from ..notice import RESEARCH_USE
 from ..source import ByteSource
 from ..tasks.classification import Classification
 from ..tasks.heads import classifier_of
 from .provenance import (
     CODING_SCHEME,
     MANUFACTURER,
-    RESEARCH_USE,
     algorithm_name,
     fitting,
     parameters,

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..model_info import LoadedInfo, SegmenterInfo
+from ..notice import RESEARCH_USE, marked
 from ..source import ByteSource
 from ..tasks.heads import segmenter_of
 from .provenance import (
     MANUFACTURER,
-    RESEARCH_USE,
     algorithm_name,
     fitting,
     parameters,
@@ -284,11 +284,11 @@ def _segment(frames: dict[int, NDArray[Any]], info: LoadedInfo, head: SegmenterI
             parameters=settings,
         ),
     )
-    marked = sum(bool(mask.any()) for mask in frames.values())
+    found = sum(bool(mask.any()) for mask in frames.values())
     said = (
         f"the probability of each pixel, in {len(frames)} frame(s) looked at"
         if fractional
-        else f"pixels of a probability of {head.threshold} or more, in {marked} of {len(frames)} frame(s) looked at"
+        else f"pixels of a probability of {head.threshold} or more, in {found} of {len(frames)} frame(s) looked at"
     )
-    segment.SegmentDescription = fitting(f"{RESEARCH_USE.capitalize()}; {said}", "ST", "the description of a segment")
+    segment.SegmentDescription = fitting(marked(said), "ST", "the description of a segment")
     return segment

@@ -112,6 +112,14 @@ class CaseIndex:
         notice = self.provenance.get("notice")
         return notice if isinstance(notice, str) else None
 
+    def describe(self) -> dict[str, Any]:
+        """What a result must say of the index that it came from, JSON-able."""
+        return {
+            "threshold": self.calibration.threshold if self.calibration else None,
+            "percentile": self.calibration.percentile if self.calibration else None,
+            "index": {"file": self.path.name, "cases": len(self), "provenance": self.provenance},
+        }
+
     @property
     def window(self) -> Window | None:
         """The grey window that its DICOM images were read with; None for their own."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import OutputError
-from .found import RESEARCH_USE, Found
+from ..notice import marked
+from .found import Found
 from .pictures import picture
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _head(found: Found, width: int) -> list[tuple[str, int, tuple[int, int, int]
         if len(found.neighbours) > 1
         else f"The most similar of {len(found.index)} indexed images (cosine similarity)"
     )
-    said = [(RESEARCH_USE, 17, _RED)]
+    said = [(marked(), 17, _RED)]
     said += [(text, 17, _RED) for text in (found.warning, found.notice) if text]
     said += [(f"Query: {found.query.frame.notice}", 15, _GREY)] if found.query.frame.notice else []
     lines = [(title, 24, _INK)]

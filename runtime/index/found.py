@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..embed.table_csv import write_texts
+from ..notice import marked
 from .case_index import Case, CaseIndex
 from .query import Query
 
-RESEARCH_USE = "Research use only, not for diagnosis"
 _COLUMNS = ("rank", "cosine", "filename", "label", "notice", "warning", "note")
 
 
@@ -50,13 +50,8 @@ class Found:
             lines.append(f"{rank:>4}  {each.similarity:>7.4f}  {each.case.label:<{width}}  {each.case.name}")
         return lines
 
-    def notes(self) -> str:
-        """What a file must carry."""
-        return f"{RESEARCH_USE}; {self.notice}" if self.notice else RESEARCH_USE
-
     def document(self, provenance: dict[str, Any]) -> dict[str, Any]:
         """All of it, JSON-able."""
-        calibration = self.index.calibration
         return {
             "query": self.query.name,
             "query_notice": self.query.frame.notice,
@@ -71,13 +66,11 @@ class Found:
                 for rank, each in enumerate(self.neighbours, 1)
             ],
             "distance": self.distance,
-            "threshold": calibration.threshold if calibration else None,
-            "percentile": calibration.percentile if calibration else None,
-            "unlike": self.beyond if calibration else None,
+            "unlike": self.beyond if self.index.calibration else None,
             "blank": self.query.is_blank,
             "warning": self.warning,
-            "note": self.notes(),
-            "index": {"file": self.index.path.name, "cases": len(self.index), "provenance": self.index.provenance},
+            "note": marked(self.notice),
+            **self.index.describe(),
             "provenance": provenance,
         }
 
@@ -89,7 +82,7 @@ class Found:
         """One row for each neighbour; `radiodino.runtime.embed.table_csv` says how texts are written."""
         rows = [
             (str(rank), repr(each.similarity), each.case.name, each.case.label, each.case.notice or "",
-             self.warning or "", self.notes())
+             self.warning or "", marked(self.notice))
             for rank, each in enumerate(self.neighbours, 1)
         ]  # fmt: skip
         write_texts(path, _COLUMNS, rows)

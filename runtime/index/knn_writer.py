@@ -13,8 +13,8 @@ from ..embed.table_csv import write_texts
 from ..embed.tables import refuse_with_texts, write_with_texts
 from ..errors import InputError
 from ..inputs.listing import Listing
+from ..notice import marked
 from .case_index import CaseIndex
-from .found import RESEARCH_USE
 
 
 class KnnWriter:
@@ -41,7 +41,7 @@ class KnnWriter:
         self.rows = self.warned = 0
         self._index = index
         self._ks = sorted(set(ks))
-        self._note = f"{RESEARCH_USE}; {notice}" if notice else RESEARCH_USE
+        self._note = marked(notice)
         self._writers: dict[str, Callable[[Path, Results], None]] = {".csv": self._csv, ".json": self._json}
 
     def refuse(self, output: Path, *, force: bool, resume: bool) -> None:
@@ -87,14 +87,11 @@ class KnnWriter:
         write_texts(path, header, rows)
 
     def _json(self, path: Path, results: Results) -> None:
-        calibration = self._index.calibration
         head = {
             "note": self._note,
             "classes": list(self._index.classes),
             "k": self._ks,
-            "threshold": calibration.threshold if calibration else None,
-            "percentile": calibration.percentile if calibration else None,
-            "index": {"file": self._index.path.name, "cases": len(self._index), "provenance": self._index.provenance},
+            **self._index.describe(),
             "provenance": dict(results.provenance),
         }
         with path.open("w", encoding="utf-8") as file:

@@ -14,7 +14,6 @@ from ..errors import BackendError
 from .heat_overlay import colours
 from .scale_bar import length_text, round_length
 
-RESEARCH_USE = "Research use only, not for diagnosis"
 INK, GREY, AMBER, RED = (240, 240, 240), (170, 170, 175), (255, 200, 90), (255, 110, 100)
 _GROUND = (22, 22, 26)
 _MARGIN, _GAP = 14, 6

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..notice import marked
 from ..tasks.classification import THRESHOLD, Classification
-from .legend import AMBER, GREY, RED, RESEARCH_USE, Text
+from .legend import AMBER, GREY, RED, Text
 
 
 def class_parts(found: Classification) -> Iterator[Text]:
@@ -24,7 +25,7 @@ def closing_parts(remark: str | None, notice: str | None) -> Iterator[Text]:
     """What is said below every picture."""
     if remark:
         yield Text(f"{remark[0].upper()}{remark[1:]}", AMBER)
-    yield Text(RESEARCH_USE)
+    yield Text(marked())
     if notice:
         yield Text(f"{notice[0].upper()}{notice[1:]}", RED)
 

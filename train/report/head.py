@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from radiodino.runtime.machine import Machine
+from radiodino.runtime.notice import marked
 
 from .blocks import Block, Facts, Notice, Row, Section, Table, Text
 from .cells import NO_NUMBER
@@ -13,7 +14,7 @@ from .datasets import last_part
 from .material import Material
 from .outcomes import Outcome
 
-DISCLAIMER = "Research use only, not for diagnosis."
+DISCLAIMER = f"{marked()}."
 _COMMANDS = {
     "pretrain": "pretraining",
     "knn": "nearest neighbours",

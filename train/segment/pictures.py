@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from radiodino.runtime.atomic import atomic_path
 from radiodino.runtime.folder import make_folder
+from radiodino.runtime.notice import RESEARCH_USE
 
 _TRUTH, _FOUND = "#2ca02c", "#ff7f0e"
 _INCHES = 3.2  # a panel's side
@@ -70,7 +71,7 @@ def draw(path: Path, pixels: NDArray[np.uint8], outlines: Sequence[Outline]) -> 
             places = np.arange(len(closed)) - 1
             panel.contourf(places, places, closed, levels=[0.5, 1], colors=[colour], alpha=0.25)
             panel.contour(places, places, closed, levels=[0.5], colors=[colour], linewidths=1.2)
-    figure.text(0.5, 0.01, "research use only, not for diagnosis", fontsize=7, ha="center")
+    figure.text(0.5, 0.01, RESEARCH_USE, fontsize=7, ha="center")
     make_folder(path.parent)
     with atomic_path(path, overwrite=True) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
