@@ -21,7 +21,7 @@ from .frame import Window
 from .image_inputs import ImageReader, InputImage, in_batches, is_one_image
 from .model_info import LoadedInfo
 from .preprocessing import Preprocessor
-from .tasks.classification import Classification, classification
+from .tasks.classification import Classification, classification, classification_beside
 from .tasks.explanation import Explanation, explanation
 from .tasks.heads import classifier_of, explanation_kind, segmenter_of, target_class
 from .tasks.segmentation import Segmentation, segmentation
@@ -183,7 +183,7 @@ class ImageTasks:
                 size=image.size,
                 spacing=image.spacing,
                 spacing_notice=image.spacing_notice,
-                classified=self._classified(outputs),
+                classified=classification_beside(outputs, self.info),
                 notice=self.info.notice,
             )
 
@@ -251,15 +251,11 @@ class ImageTasks:
                 kind,
                 target=target,
                 size=image.size,
-                classified=self._classified(outputs),
+                classified=classification_beside(outputs, self.info),
                 notice=self.info.notice,
             )
 
         return self._each(images, answer, ImageReader(self.preprocess, window, frame), batch_size)
-
-    def _classified(self, outputs: Mapping[str, Array]) -> Classification | None:
-        head = self.info.classifier
-        return None if head is None else classification(outputs, head, self.info.notice)
 
     def _each(
         self,

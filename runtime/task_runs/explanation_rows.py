@@ -15,10 +15,10 @@ from ..errors import InputError
 from ..inputs.item import Item
 from ..model_info import LoadedInfo
 from ..pictures.explanation_picture import explanation_picture
-from ..tasks.classification import classification
+from ..tasks.classification import classification_beside
 from ..tasks.explanation import explanation
 from ..tasks.heads import explanation_kind, target_class
-from .picture_rows import Array, PictureRows, remark, save_picture
+from .picture_rows import Array, PictureRows, decoded, remark, save_picture
 
 OVERLAYS, MAPS = "overlays", "maps"
 TABLE = "explain.csv"
@@ -48,22 +48,12 @@ class ExplanationRows(PictureRows):
     ) -> None:
         if maps is not None and maps not in MAP_KINDS:
             raise InputError(f"maps cannot be written as '{maps}': choose {' or '.join(MAP_KINDS)}")
-        super().__init__(folder, {OVERLAYS: ".png"} | ({MAPS: MAP_KINDS[maps]} if maps else {}))
-        self._info = info
+        kinds = {OVERLAYS: ".png"} | ({MAPS: MAP_KINDS[maps]} if maps else {})
+        super().__init__(info, folder, table=TABLE, fixed=FIXED, kinds=kinds)
         self._label = label
         self._maps = maps
         self.kind = explanation_kind(info, kind)
         self._target = target_class(info, self.kind, label)
-
-    @property
-    def table(self) -> Path:
-        """``explain.csv``."""
-        return self._folder / TABLE
-
-    @property
-    def size(self) -> int:
-        """`FIXED`, and a probability for each class where the file classifies."""
-        return FIXED + (len(self._info.classifier.classes) if self._info.classifier else 0)
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -72,25 +62,22 @@ class ExplanationRows(PictureRows):
 
     def row(self, item: Item, frame: ReadyFrame, outputs: Mapping[str, Array]) -> Array:
         """Write picture and map of one frame."""
-        decoded = frame.decoded
-        if decoded is None:
-            raise ValueError("a map is drawn on the frame as it was decoded")
-        width, height = decoded.image.size
-        head, notice = self._info.classifier, self._info.notice
+        shown, head = decoded(frame), self._info.classifier
+        width, height = shown.image.size
         found = explanation(
             outputs,
             self.kind,
             target=self._target,
             size=(height, width),
-            classified=None if head is None else classification(outputs, head, notice),
-            notice=notice,
+            classified=classification_beside(outputs, self._info),
+            notice=self._info.notice,
         )
-        picture = explanation_picture(decoded.image, found, spacing=decoded.spacing, remark=remark(frame.notice))
+        picture = explanation_picture(shown.image, found, spacing=shown.spacing, remark=remark(frame.notice))
         self.write(OVERLAYS, item, frame.number, partial(save_picture, picture))
         if self._maps:
             self.write(MAPS, item, frame.number, partial(_SAVE[self._maps], found.heat))
         index = np.nan if head is None or found.label is None else head.classes.index(found.label)
-        return np.array([index, height, width, *(outputs["probabilities"] if head else [])], np.float32)
+        return self.numbers([index, height, width], outputs)
 
 
 def _save_png(heat: Array, path: Path) -> None:

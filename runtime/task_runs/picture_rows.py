@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,13 @@ from PIL import Image
 
 from ..atomic import atomic_path
 from ..embed.entry import Entry
+from ..embed.input_frames import ReadyFrame
 from ..embed.row_maker import RowMaker
 from ..folder import make_folder
+from ..frame import Frame
 from ..inputs.item import Item
 from ..inputs.listing import Listing
+from ..model_info import LoadedInfo
 from .output_names import OutputNames
 from .result_folders import clear_results, refuse_inputs_within
 
@@ -26,12 +28,18 @@ class PictureRows(RowMaker):
     """Writes files for each frame before its row is recorded.
 
     Args:
+        info: of the model.
         folder: of the whole run; the files lie in folders inside it.
+        table: name of the run's table, inside the same folder.
+        fixed: floats of a row before the probabilities, which it has where the file classifies.
         kinds: for each folder of files the suffix of those in it.
     """
 
-    def __init__(self, folder: Path, kinds: Mapping[str, str]) -> None:
+    def __init__(self, info: LoadedInfo, folder: Path, *, table: str, fixed: int, kinds: Mapping[str, str]) -> None:
+        self._info = info
         self._folder = folder
+        self._table = table
+        self._fixed = fixed
         self._kinds = kinds
         self._names = OutputNames([])
 
@@ -41,9 +49,14 @@ class PictureRows(RowMaker):
         return True
 
     @property
-    @abstractmethod
     def table(self) -> Path:
-        """The table of the run, inside its folder."""
+        """The table of the run."""
+        return self._folder / self._table
+
+    @property
+    def size(self) -> int:
+        """The fixed numbers, and a probability for each class where the file classifies."""
+        return self._fixed + (len(self._info.classifier.classes) if self._info.classifier else 0)
 
     def folders(self) -> list[Path]:
         """Of the files."""
@@ -88,6 +101,17 @@ class PictureRows(RowMaker):
         """
         with atomic_path(self.path(kind, item, frame), overwrite=True) as temporary:
             save(temporary)
+
+    def numbers(self, fixed: Sequence[float], outputs: Mapping[str, Array]) -> Array:
+        """A row of `size` numbers, float32."""
+        return np.array([*fixed, *(outputs["probabilities"] if self._info.classifier else [])], np.float32)
+
+
+def decoded(frame: ReadyFrame) -> Frame:
+    """A frame as it was decoded, which is what its picture is drawn on."""
+    if frame.decoded is None:
+        raise ValueError("a picture is drawn on the frame as it was decoded")
+    return frame.decoded
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:

@@ -17,11 +17,11 @@ from ..inputs.item import Item
 from ..model_info import LoadedInfo
 from ..pictures.segmentation_picture import segmentation_picture
 from ..source import ByteSource
-from ..tasks.classification import classification
+from ..tasks.classification import classification_beside
 from ..tasks.heads import segmenter_of
 from ..tasks.segmentation import segmentation
 from .beside import derive, was_derived
-from .picture_rows import Array, PictureRows, remark, save_picture
+from .picture_rows import Array, PictureRows, decoded, remark, save_picture
 
 MASKS, OVERLAYS, SEGMENTATIONS = "masks", "overlays", "dicom-seg"
 TABLE = "segment.csv"
@@ -45,22 +45,11 @@ class SegmentationRows(PictureRows):
     """
 
     def __init__(self, info: LoadedInfo, folder: Path, *, dicom_seg: bool = False) -> None:
-        super().__init__(folder, {MASKS: ".png", OVERLAYS: ".png"})
-        self._info = info
+        super().__init__(info, folder, table=TABLE, fixed=FIXED, kinds={MASKS: ".png", OVERLAYS: ".png"})
         self._head = segmenter_of(info)
         self._dicom_seg = dicom_seg
         if dicom_seg:
             require("dicom", "highdicom")
-
-    @property
-    def table(self) -> Path:
-        """``segment.csv``."""
-        return self._folder / TABLE
-
-    @property
-    def size(self) -> int:
-        """`FIXED`, and a probability for each class where the file classifies."""
-        return FIXED + (len(self._info.classifier.classes) if self._info.classifier else 0)
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -73,27 +62,23 @@ class SegmentationRows(PictureRows):
 
     def row(self, item: Item, frame: ReadyFrame, outputs: Mapping[str, Array]) -> Array:
         """Write mask and picture of one frame."""
-        decoded = frame.decoded
-        if decoded is None:
-            raise ValueError("a mask is drawn on the frame as it was decoded")
-        width, height = decoded.image.size
-        head, notice = self._info.classifier, self._info.notice
+        shown = decoded(frame)
+        width, height = shown.image.size
         found = segmentation(
             outputs,
             self._head,
             size=(height, width),
-            spacing=decoded.spacing,
-            spacing_notice=decoded.spacing_notice,
-            classified=None if head is None else classification(outputs, head, notice),
-            notice=notice,
+            spacing=shown.spacing,
+            spacing_notice=shown.spacing_notice,
+            classified=classification_beside(outputs, self._info),
+            notice=self._info.notice,
         )
         mask = Image.fromarray(found.mask.astype(np.uint8) * np.uint8(255))
-        picture = segmentation_picture(decoded.image, found, remark(frame.notice))
+        picture = segmentation_picture(shown.image, found, remark(frame.notice))
         self.write(MASKS, item, frame.number, partial(mask.save, format="PNG"))
         self.write(OVERLAYS, item, frame.number, partial(save_picture, picture))
         area = np.nan if found.area_mm2 is None else found.area_mm2
-        row = [found.share, area, height, width, *(found.spacing or (np.nan, np.nan))]
-        return np.array([*row, *(outputs["probabilities"] if head else [])], np.float32)
+        return self.numbers([found.share, area, height, width, *(found.spacing or (np.nan, np.nan))], outputs)
 
     def finished(self, item: Item, entry: Entry, rows: Array) -> str | None:  # noqa: ARG002
         """Write the DICOM segmentation of an input."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..model_info import ClassifierInfo
+from ..model_info import ClassifierInfo, ModelInfo
 
 LARGEST, THRESHOLD = "largest probability", "threshold"
 
@@ -78,3 +78,13 @@ def classification(
         decided_by=decided_by,
         notice=notice,
     )
+
+
+def classification_beside(outputs: Mapping[str, NDArray[np.float32]], info: ModelInfo) -> Classification | None:
+    """The classification that stands beside another answer for one image; None where the file does not classify.
+
+    Args:
+        outputs: of the network, without the batch.
+        info: of the file.
+    """
+    return None if info.classifier is None else classification(outputs, info.classifier, info.notice)
