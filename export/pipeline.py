@@ -1,4 +1,4 @@
-"""The export, step by step: build → trace → clean up → precision → metadata → verify → write."""
+"""The export, step by step: build → fold → trace → clean up → precision → metadata → verify → write."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from radiodino.runtime.preprocessing import Preprocessor
 from .cleanup import clean_up
 from .divergence import first_divergence, stages
 from .engine import Batch, cpu_backends
+from .fold import folded
 from .half import nodes_between, to_half
 from .metadata import describe
 from .original import Original, load_original
@@ -70,7 +71,7 @@ def export_model(settings: ExportSettings, progress: Progress = lambda _step: No
     progress("run the original")
     references = reference_outputs(original, outputs, batches)
     progress("trace in fp32")
-    model = trace(original.backbone, size, outputs, original.heads)
+    model = trace(folded(original.backbone), size, outputs, original.heads)
     progress("clean up the graph")
     model = clean_up(model, stages(original.backbone, original.heads.segmenter))
     beyond: set[str] = set()

@@ -12,6 +12,7 @@ import onnx
 import torch
 from torch import nn
 
+from .cls_query import cls_query_only
 from .task_network import NO_HEADS, Heads, TaskNetwork
 
 OPSET = 20
@@ -26,37 +27,44 @@ def trace(backbone: nn.Module, image_size: int, outputs: tuple[str, ...], heads:
     Args:
         backbone: timm VisionTransformer in eval mode, fp32.
         image_size: side in pixels.
-        outputs: of `radiodino.export.settings.OUTPUTS`, in their order.
+        outputs: of `radiodino.export.settings.OUTPUTS`, in their order; where they allow it the last block is computed
+            for the CLS query alone.
         heads: what they need beside the backbone.
 
     Returns:
         ONNX model, fp32 throughout, input ``image`` (batch, 3, S, S), weights inside.
     """
     network = TaskNetwork(backbone, outputs, heads).eval()
-    fused = [(block.attn, block.attn.fused_attn) for block in backbone.blocks]  # type: ignore[union-attr]
-    for attention, _ in fused:
-        attention.fused_attn = False  # the fused operator would scale queries and keys separately
     example = torch.zeros(2, 3, image_size, image_size)  # a batch of 1 would be taken for a constant
-    try:
-        with torch.no_grad(), _quiet_exporter():
-            program = torch.onnx.export(
-                network,
-                (example,),
-                dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                opset_version=OPSET,
-                input_names=[INPUT],
-                output_names=list(outputs),
-                optimize=True,
-                external_data=False,
-                verbose=False,
-            )
-    finally:
-        for attention, was_fused in fused:
-            attention.fused_attn = was_fused
+    with torch.no_grad(), _unfused_attention(backbone), cls_query_only(backbone, outputs), _quiet_exporter():
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=list(outputs),
+            optimize=True,
+            external_data=False,
+            verbose=False,
+        )
     if program is None:  # only where the exporter was asked to write a file itself
         raise RuntimeError("the exporter returned no model")
     return program.model_proto
+
+
+@contextlib.contextmanager
+def _unfused_attention(backbone: nn.Module) -> Iterator[None]:
+    """The fused operator would scale queries and keys separately."""
+    fused = [(block.attn, block.attn.fused_attn) for block in backbone.blocks]  # type: ignore[union-attr]
+    for attention, _ in fused:
+        attention.fused_attn = False
+    try:
+        yield
+    finally:
+        for attention, was_fused in fused:
+            attention.fused_attn = was_fused
 
 
 @contextlib.contextmanager
