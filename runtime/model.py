@@ -60,6 +60,7 @@ class Model(ImageTasks):
         backend: str = "auto",
         compute: str | None = None,
         threads: int | None = None,
+        batch_size: int = 1,
         cache: bool = True,
         assume_variant: str | None = None,
     ) -> Model:
@@ -73,6 +74,8 @@ class Model(ImageTasks):
                 fp16 file fp16 on a GPU, bf16 on a CPU that has it in hardware, fp32 elsewhere; the float parts of an
                 int8 file likewise, on a CPU alone.
             threads: CPU threads of one inference, at least 1; None takes the physical cores this process may use.
+            batch_size: images of one inference that the engine is prepared for, at least 1. Any number can be run; the
+                first that this did not foresee costs OpenVINO a second compilation, and its memory.
             cache: whether an engine may keep its compiled model in `RADIODINO_HOME` for a faster next start.
             assume_variant: for a file that carries no metadata: the variant to take it for, with the model card's
                 preprocessing.
@@ -84,6 +87,8 @@ class Model(ImageTasks):
         """
         if threads is not None and threads < 1:
             raise InputError(f"threads must be at least 1, not {threads}")
+        if batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, not {batch_size}")
         file = read_model_file(Path(path))
         if file.document is None and assume_variant is None:
             raise ModelFileError(
@@ -102,7 +107,7 @@ class Model(ImageTasks):
             refuse_bad_heads(described, file.path)
         precision = described.precision if described else _stored_precision(file)
         cache_key = file.sha256 if cache else None
-        job = Job(file.path, precision=precision, cache_key=cache_key, compute=compute, threads=threads)
+        job = Job(file.path, precision, cache_key, compute, threads, one_image=batch_size == 1)
         opened = open_backend(job, backend)
         info = described or _assume(file, opened, precision, assume_variant or "")
         _refuse_mismatch(file, info, opened)

@@ -169,7 +169,7 @@ def test_compiled_models_are_cached_by_content(toy_fp32, toy_fp16, tmp_path, mon
         for _ in range(2):  # compiled, then from the cache
             found = Model.load(path, backend="openvino", compute="fp32").embed(images)
             assert np.array_equal(found, expected)
-    assert len(list((tmp_path / "openvino").iterdir())) == 2
+    assert len(list((tmp_path / "openvino").iterdir())) == 4  # of each file one for one image and one for any number
 
 
 def test_arithmetics_never_share_a_compiled_model(toy_fp16, tmp_path, monkeypatch, images):
@@ -191,12 +191,67 @@ def test_a_damaged_compiled_model_is_not_used(toy_fp32, tmp_path, monkeypatch, i
     usable("openvino")
     monkeypatch.setenv("RADIODINO_HOME", str(tmp_path))
     expected = Model.load(toy_fp32, backend="openvino").embed(images)
-    (kept,) = (tmp_path / "openvino").iterdir()
-    data = bytearray(kept.read_bytes())
-    data[len(data) // 2] ^= 1
-    kept.write_bytes({"flipped": bytes(data), "truncated": bytes(data[:1000]), "emptied": b""}[damage])
+    sizes = {}
+    for kept in (tmp_path / "openvino").iterdir():
+        data = bytearray(kept.read_bytes())
+        sizes[kept] = len(data)
+        data[len(data) // 2] ^= 1
+        kept.write_bytes({"flipped": bytes(data), "truncated": bytes(data[:1000]), "emptied": b""}[damage])
+    assert len(sizes) == 2  # for one image, for any number
     assert np.array_equal(Model.load(toy_fp32, backend="openvino").embed(images), expected)
-    assert len(kept.read_bytes()) == len(data)  # compiled anew
+    assert {kept: len(kept.read_bytes()) for kept in sizes} == sizes  # compiled anew
+
+
+def test_one_image_and_many_are_compiled_when_they_come(toy_fp32, tmp_path, monkeypatch, images):
+    usable("openvino")
+
+    def compiled():
+        return sorted(path.name.split("-")[2] for path in (tmp_path / "openvino").iterdir())
+
+    monkeypatch.setenv("RADIODINO_HOME", str(tmp_path))
+    model = Model.load(toy_fp32, backend="openvino")
+    alone = np.concatenate([model.embed(image) for image in images])
+    assert compiled() == ["1"]
+    together = model.embed(images)
+    assert compiled() == ["1", "any"]
+    np.testing.assert_allclose(alone, together, rtol=1e-4, atol=1e-5)
+    assert np.array_equal(model.embed(images[0])[0], alone[0])
+    assert model.backend.input_shape[0] == model.backend.output_shapes["embedding"][0] == -1
+
+    monkeypatch.setenv("RADIODINO_HOME", str(tmp_path / "second"))
+    many = Model.load(toy_fp32, backend="openvino", batch_size=8)
+    np.testing.assert_allclose(many.embed(images[0])[0], together[0], rtol=1e-4, atol=1e-5)
+    assert [path.name.split("-")[2] for path in (tmp_path / "second" / "openvino").iterdir()] == ["any"]
+
+
+def test_a_batch_size_below_one_is_refused(toy_fp32):
+    with pytest.raises(InputError, match="batch_size must be at least 1, not 0"):
+        Model.load(toy_fp32, batch_size=0)
+
+
+def test_in_bf16_the_residual_stream_is_bf16(toy_fp16, images):
+    """No conversion between two blocks; in fp32 nothing is changed."""
+    if "bf16" not in usable("openvino").arithmetic.supported:
+        pytest.skip("this CPU has no bf16")
+    backend = Model.load(toy_fp16, backend="openvino", compute="bf16", cache=False).backend
+    graph = backend._requests[1].get_compiled_model().get_runtime_model()
+    found = {node.get_friendly_name(): node.get_rt_info() for node in graph.get_ordered_ops()}
+    additions = [
+        str(info["outputPrecisions"].value)
+        for info in found.values()
+        if "blocks.0" in str(info["originalLayersNames"].value) and str(info["layerType"].value) == "Subgraph"
+    ]
+    assert additions
+    assert set(additions) == {"bf16"}
+
+
+def test_another_tools_graph_keeps_its_batch(tmp_path):
+    """A graph for two images is not made into one for one."""
+    usable("openvino")
+    path = tmp_path / "two.onnx"
+    path.write_bytes(onnxruntime._identity().replace(b"\x0a\x02\x08\x01", b"\x0a\x02\x08\x02"))
+    job = Job(path, precision="fp32", cache_key=None, compute="fp32", threads=1, one_image=True)
+    assert openvino.OpenVINOBackend(job).input_shape == (2,)
 
 
 def test_cache_can_be_left_out(toy_fp32, tmp_path, monkeypatch):

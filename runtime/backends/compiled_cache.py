@@ -16,13 +16,22 @@ from ..home import home
 from ..machine import this_machine
 
 _DIGEST = 64  # hexadecimal digits before the bytes
+_GRAPHS = 2
+"""Counted up with every change of what this package does to a graph before an engine compiles it."""
 
 
-def compiled_path(engine: str, version: str, file_sha256: str, compute: str) -> Path:
-    """Where the compiled model of a file is kept."""
+def compiled_path(engine: str, version: str, file_sha256: str, compiled_for: str) -> Path:
+    """Where the compiled model of a file is kept.
+
+    Args:
+        engine: its name.
+        version: of the engine.
+        file_sha256: of the file.
+        compiled_for: the arithmetic and what else the engine was told, as a part of a file name.
+    """
     machine = this_machine()
     processor = hashlib.sha256(" ".join((machine.processor, *machine.instruction_sets)).encode()).hexdigest()
-    return home() / engine / f"{file_sha256[:24]}-{compute}-{version}-{processor[:8]}.bin"
+    return home() / engine / f"{file_sha256[:24]}-{compiled_for}-{_GRAPHS}-{version}-{processor[:8]}.bin"
 
 
 def load_compiled(path: Path) -> bytes | None:

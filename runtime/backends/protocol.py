@@ -43,6 +43,8 @@ class Job:
     optimised: bool = True
     """False leaves the graph as it is in the file, where the engine (ONNX Runtime) has such a switch: to judge a file,
     not to use it."""
+    one_image: bool = False
+    """Whether to prepare for one image at a time; other numbers are prepared for when they come."""
 
 
 class Backend(Protocol):

@@ -35,7 +35,9 @@ def embed(
     from ..frame import Window
     from ..model import Model
 
-    opened = Model.load(model, backend=backend, compute=compute, threads=threads, assume_variant=assume_variant)
+    opened = Model.load(
+        model, backend=backend, compute=compute, threads=threads, batch_size=batch_size, assume_variant=assume_variant
+    )
     run_and_report(
         opened,
         "embedding",

@@ -52,7 +52,9 @@ def explain(
     from ..task_runs.picture_run import picture_run
     from ..task_runs.picture_table import explanation_table
 
-    opened = Model.load(model, backend=backend, compute=compute, threads=threads, assume_variant=assume_variant)
+    opened = Model.load(
+        model, backend=backend, compute=compute, threads=threads, batch_size=batch_size, assume_variant=assume_variant
+    )
     maker = ExplanationRows(opened.info, output, kind=kind, label=label, maps=maps)
     writer = explanation_table(maker, opened.info.classifier)
     run_and_report(

@@ -52,7 +52,9 @@ def index(
 
     grey = Window(*window) if window else None
     IndexWriter(longest_side=thumbnails, percentile=percentile)  # refuse them before the model is opened
-    opened = Model.load(model, backend=backend, compute=compute, threads=threads, assume_variant=assume_variant)
+    opened = Model.load(
+        model, backend=backend, compute=compute, threads=threads, batch_size=batch_size, assume_variant=assume_variant
+    )
     run_and_report(
         opened,
         "indexing",

@@ -44,7 +44,7 @@ def segment(
     from ..task_runs.segmentation_rows import SegmentationRows
     from ..tasks.heads import segmenter_of
 
-    opened = Model.load(model, backend=backend, compute=compute, threads=threads)
+    opened = Model.load(model, backend=backend, compute=compute, threads=threads, batch_size=batch_size)
     maker = SegmentationRows(opened.info, output, dicom_seg=dicom_seg)
     writer = segmentation_table(maker, segmenter_of(opened.info), opened.info.classifier)
     run_and_report(
