@@ -13,7 +13,8 @@ from PIL import Image
 from radiodino.runtime.pictures.display import LEAST, MOST, Display
 from radiodino.runtime.pictures.explanation_picture import explanation_picture
 from radiodino.runtime.pictures.heat_overlay import colours, draw_heat
-from radiodino.runtime.pictures.legend import HeatScale, ScaleBar, Text, drawable, with_legend, wrapped
+from radiodino.runtime.pictures.legend import HeatScale, ScaleBar, Text, with_legend
+from radiodino.runtime.pictures.lettering import drawable, wrapped
 from radiodino.runtime.pictures.mask_overlay import COLOUR, draw_mask
 from radiodino.runtime.pictures.scale_bar import length_text, round_length
 from radiodino.runtime.pictures.segmentation_picture import segmentation_picture

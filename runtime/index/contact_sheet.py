@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from ..errors import OutputError
 from ..notice import marked
+from ..pictures.lettering import font, wrapped
 from .found import Found
 from .pictures import picture
-
-if TYPE_CHECKING:
-    from PIL.ImageFont import FreeTypeFont
 
 _TILE = 208
 _QUERY = 2 * _TILE + 12
@@ -53,7 +48,7 @@ def contact_sheet(found: Found) -> Image.Image:
     draw = ImageDraw.Draw(sheet)
     line = _GAP
     for text, size, colour in head:
-        draw.text((_GAP, line), text, colour, _font(size))
+        draw.text((_GAP, line), text, colour, font(size))
         line += int(size * _LINE)
     _place(sheet, found.query.frame.image, (_GAP, top), _QUERY)
     _caption(draw, (_GAP, top + _QUERY + 6), _QUERY, "query", found.query.name)
@@ -75,7 +70,7 @@ def _head(found: Found, width: int) -> list[tuple[str, int, tuple[int, int, int]
     said += [(text, 17, _RED) for text in (found.warning, found.notice) if text]
     said += [(f"Query: {found.query.frame.notice}", 15, _GREY)] if found.query.frame.notice else []
     lines = [(title, 24, _INK)]
-    lines += [(line, size, colour) for text, size, colour in said for line in _wrapped(_capital(text), size, width)]
+    lines += [(line, size, colour) for text, size, colour in said for line in wrapped(_capital(text), size, width)]
     return lines
 
 
@@ -84,9 +79,9 @@ def _place(sheet: Image.Image, image: Image.Image | str, corner: tuple[int, int]
     draw = ImageDraw.Draw(sheet)
     draw.rectangle((*corner, corner[0] + side - 1, corner[1] + side - 1), fill=_PLATE)
     if isinstance(image, str):
-        lines = _wrapped(image, 15, side - 20)
+        lines = wrapped(image, 15, side - 20)
         for number, line in enumerate(lines):
-            draw.text((corner[0] + 10, corner[1] + side // 2 + 20 * (number - 1)), line, (230, 230, 230), _font(15))
+            draw.text((corner[0] + 10, corner[1] + side // 2 + 20 * (number - 1)), line, (230, 230, 230), font(15))
         return
     scale = side / max(image.size)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
@@ -95,19 +90,19 @@ def _place(sheet: Image.Image, image: Image.Image | str, corner: tuple[int, int]
 
 
 def _caption(draw: ImageDraw.ImageDraw, corner: tuple[int, int], width: int, title: str, name: str) -> None:
-    draw.text(corner, _elided(title, 18, width), _INK, _font(18))
-    draw.text((corner[0], corner[1] + 24), _elided(name, 14, width), _GREY, _font(14))
+    draw.text(corner, _elided(title, 18, width), _INK, font(18))
+    draw.text((corner[0], corner[1] + 24), _elided(name, 14, width), _GREY, font(14))
 
 
 def _elided(text: str, size: int, width: int) -> str:
     """`text` without its middle where it is too long: the end of a file name tells more than its beginning."""
     text = " ".join(text.split())
-    if _font(size).getlength(text) <= width:
+    if font(size).getlength(text) <= width:
         return text
     low, high = 0, len(text)
     while low < high:
         kept = (low + high + 1) // 2
-        fits = _font(size).getlength(_without_middle(text, kept)) <= width
+        fits = font(size).getlength(_without_middle(text, kept)) <= width
         low, high = (kept, high) if fits else (low, kept - 1)
     return _without_middle(text, low)
 
@@ -117,29 +112,5 @@ def _without_middle(text: str, kept: int) -> str:
     return f"{text[:first]}…{text[len(text) - (kept - first) :]}"
 
 
-def _wrapped(text: str, size: int, width: int) -> list[str]:
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and _font(size).getlength(longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines
-
-
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-@cache
-def _font(size: int) -> FreeTypeFont:
-    """The font that Pillow brings, so that a sheet looks the same on every machine.
-
-    Raises:
-        OutputError: this Pillow was built without FreeType.
-    """
-    font = ImageFont.load_default(size)
-    if not isinstance(font, ImageFont.FreeTypeFont):
-        raise OutputError("this Pillow was built without FreeType, which a contact sheet needs: install its wheel")
-    return font

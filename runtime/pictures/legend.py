@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from ..errors import BackendError
 from .heat_overlay import colours
+from .lettering import font, wrapped
 from .scale_bar import length_text, round_length
 
 INK, GREY, AMBER, RED = (240, 240, 240), (170, 170, 175), (255, 200, 90), (255, 110, 100)
@@ -19,8 +17,6 @@ _GROUND = (22, 22, 26)
 _MARGIN, _GAP = 14, 6
 _LARGE, _SMALL = 22, 16
 _LEADING = 1.35
-
-_PLAIN = {"–": "-", "—": "-", "×": "x", "’": "'", "“": '"', "”": '"', "ß": "ss"}
 
 Colour = tuple[int, int, int]
 
@@ -96,7 +92,7 @@ def _text(part: Text, width: int) -> Image.Image:
     if part.swatch:
         draw.rectangle((0, step // 2 - size // 2 + 1, size - 1, step // 2 + size // 2 - 1), fill=part.swatch)
     for number, line in enumerate(lines):
-        draw.text((indent, number * step), line, part.colour, _font(size))
+        draw.text((indent, number * step), line, part.colour, font(size))
     return image
 
 
@@ -105,13 +101,13 @@ def _scale_bar(part: ScaleBar, width: int) -> Image.Image:
     pixels = max(1, round(length / part.millimetres))
     step = round(_SMALL * _LEADING)
     text = length_text(length)
-    image = Image.new("RGB", (pixels + 14 + round(_font(_SMALL).getlength(text)), step), _GROUND)
+    image = Image.new("RGB", (pixels + 14 + round(font(_SMALL).getlength(text)), step), _GROUND)
     draw = ImageDraw.Draw(image)
     middle = step // 2
     draw.rectangle((0, middle - 1, pixels - 1, middle + 1), fill=INK)
     for end in (0, max(0, pixels - 2)):
         draw.rectangle((end, middle - 6, end + 1, middle + 6), fill=INK)
-    draw.text((pixels + 10, 0), text, INK, _font(_SMALL))
+    draw.text((pixels + 10, 0), text, INK, font(_SMALL))
     return image
 
 
@@ -122,44 +118,6 @@ def _heat_scale(width: int) -> Image.Image:
     image = Image.new("RGB", (long + 50, step), _GROUND)
     image.paste(Image.fromarray(np.broadcast_to(np.rint(bar), (12, long, 3)).astype(np.uint8)), (18, (step - 12) // 2))
     draw = ImageDraw.Draw(image)
-    draw.text((0, 0), "0", INK, _font(_SMALL))
-    draw.text((long + 26, 0), "1", INK, _font(_SMALL))
+    draw.text((0, 0), "0", INK, font(_SMALL))
+    draw.text((long + 26, 0), "1", INK, font(_SMALL))
     return image
-
-
-def wrapped(text: str, size: int, width: int) -> list[str]:
-    """`text` in lines of at most `width` pixels; a word that is longer is broken."""
-    font = _font(size)
-    lines: list[str] = []
-    line = ""
-    for word in drawable(text).split() or [""]:
-        longer = f"{line} {word}".strip()
-        if font.getlength(longer) <= width:
-            line = longer
-            continue
-        if line:
-            lines.append(line)
-        while font.getlength(word) > width and len(word) > 1:
-            fitting = next(n for n in range(len(word) - 1, 0, -1) if n == 1 or font.getlength(word[:n]) <= width)
-            lines.append(word[:fitting])
-            word = word[fitting:]
-        line = word
-    return [*lines, line]
-
-
-def drawable(text: str) -> str:
-    """`text` in the letters that PIL's own font has, which are ASCII: accents are left out, others are codes."""
-    return "".join(map(_letters, unicodedata.normalize("NFKC", text)))
-
-
-def _letters(character: str) -> str:
-    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return plain or _PLAIN.get(character) or character.encode("ascii", "backslashreplace").decode()
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    font = ImageFont.load_default(size)
-    if not isinstance(font, ImageFont.FreeTypeFont):
-        raise BackendError("this Pillow was built without FreeType and cannot write text: install Pillow from a wheel")
-    return font
