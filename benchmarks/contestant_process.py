@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
-import re
 import signal
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from radiodino.runtime.errors import RadioDinoError
 from radiodino.runtime.machine import this_machine
+
+from .peak_memory import peak_mib
 
 if TYPE_CHECKING:
     import torch
@@ -160,13 +160,4 @@ def _synchronise(device: torch.device) -> None:
 def _peak_mib(device: torch.device) -> float | None:
     import torch
 
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    if not _STATUS.exists():
-        return None
-    # Not getrusage: its maximum includes the parent's memory at the time of the fork.
-    found = re.search(r"VmHWM:\s+(\d+)", _STATUS.read_text())
-    return int(found[1]) / 1024 if found else None
-
-
-_STATUS = Path("/proc/self/status")
+    return torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else peak_mib()

@@ -8,7 +8,6 @@ ENGINE is ``torch`` (FILE is a segmenter-*.pth) or a backend of the runtime (FIL
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -17,8 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .peak_memory import peak_mib
+
 TORCH = "torch"
-_STATUS = Path("/proc/self/status")
 
 
 def opened(engine: str, file: Path, threads: int) -> tuple[Callable[[NDArray[np.float32]], object], str]:
@@ -40,15 +40,6 @@ def opened(engine: str, file: Path, threads: int) -> tuple[Callable[[NDArray[np.
             return segmenter(torch.from_numpy(batch)).sigmoid().numpy()
 
     return run, "fp32"
-
-
-def peak_mib() -> float | None:
-    """The largest memory of this process so far; None where the system does not say (outside Linux)."""
-    if not _STATUS.exists():
-        return None
-    # Not getrusage: its maximum includes the parent's memory at the time of the fork.
-    found = re.search(r"VmHWM:\s+(\d+)", _STATUS.read_text())
-    return int(found[1]) / 1024 if found else None
 
 
 def main(engine: str, file: str, image_size: str, threads: str, runs: str) -> None:
