@@ -15,7 +15,7 @@ from .home import home
 from .install_command import install_command
 from .machine import has_hardware_bf16, this_machine
 
-_OPTIONAL = {"pyarrow": "parquet", "torch": "export", "timm": "export", "onnx": "export"}
+_OPTIONAL = {"pyarrow": "parquet", "torch": "export", "timm": "export", "onnx": "export", "highdicom": "dicom"}
 """Beside the backends, which say themselves what is missing: distribution → extra."""
 
 
