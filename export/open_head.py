@@ -8,14 +8,15 @@ from typing import Any
 
 from radiodino.runtime.errors import WeightsError
 from radiodino.runtime.variants import Variant
-from radiodino.train.classify.checkpoint import load_classifier
+from radiodino.train.classify.checkpoint import classifier_of
 from radiodino.train.classify.demonstration import demonstration_classifier
 from radiodino.train.segment.demonstration import demonstration_segmenter
-from radiodino.train.segment.segmenter import load_segmenter
-from radiodino.train.weights.read_checkpoint import find_checkpoint, read_checkpoint
+from radiodino.train.segment.segmenter import segmenter_of
+from radiodino.train.weights.read_checkpoint import find_checkpoint
 from radiodino.train.weights.sha256 import file_sha256
+from radiodino.train.weights.trained import read_trained
 
-_LOADERS: dict[str, Any] = {"classify": load_classifier, "segment": load_segmenter}
+_HEADS: dict[str, Any] = {"classify": classifier_of, "segment": segmenter_of}
 _DEMONSTRATIONS = {"classify": demonstration_classifier, "segment": demonstration_segmenter}
 
 
@@ -47,15 +48,15 @@ def open_head(path: Path) -> OpenedHead:
         MemoryError: where it is larger than the memory that is free.
     """
     file = find_checkpoint(path)
-    document = read_checkpoint(file).get("document")
+    model, document, name = read_trained(file)
     task = document.get("task") if isinstance(document, dict) else None
-    if not isinstance(task, str) or task not in _LOADERS:
+    if not isinstance(task, str) or task not in _HEADS:
         raise WeightsError(
-            f"{file.name} holds no head: give a classifier.pth of radiodino-train finetune or a segmenter-*.pth of "
+            f"{name} holds no head: give a classifier.pth of radiodino-train finetune or a segmenter-*.pth of "
             "radiodino-train segment, or export with --task embed"
         )
-    module, document = _LOADERS[task](file)
-    return OpenedHead(task, module, document, file.name, file_sha256(file))
+    module, document = _HEADS[task](model, document, name)
+    return OpenedHead(task, module, document, name, file_sha256(file))
 
 
 def open_demonstration_head(task: str, variant: Variant) -> OpenedHead:

@@ -8,13 +8,12 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor, nn
 
-from radiodino.runtime.atomic import atomic_path
 from radiodino.runtime.errors import InputError, WeightsError
 from radiodino.runtime.variants import VARIANTS, Variant
 
 from ..backbone import build_backbone, entry_shapes
 from ..weights.check_entries import check_entries, check_finite, check_variant
-from ..weights.read_checkpoint import find_checkpoint, read_checkpoint
+from ..weights.trained import read_trained, save_trained
 from .classifier import Classifier
 
 NAME = "classifier.pth"
@@ -32,9 +31,7 @@ def save_classifier(path: Path, classifier: Classifier, document: dict[str, Any]
     Raises:
         OutputError: where it cannot be written.
     """
-    model = {name: value.detach().cpu().contiguous() for name, value in classifier.state_dict().items()}
-    with atomic_path(path, overwrite=True) as temporary:
-        torch.save({"model": model, "document": document}, temporary)
+    save_trained(path, classifier, document)
 
 
 def load_classifier(path: Path | str) -> tuple[Classifier, dict[str, Any]]:
@@ -52,9 +49,7 @@ def load_classifier(path: Path | str) -> tuple[Classifier, dict[str, Any]]:
         WeightsError: where there is no such file, it is damaged, or holds no classifier.
         MemoryError: where it is larger than the memory that is free.
     """
-    file = find_checkpoint(Path(path))
-    raw = read_checkpoint(file)
-    return classifier_of(raw.get("model"), raw.get("document"), file.name)
+    return classifier_of(*read_trained(Path(path)))
 
 
 def classifier_of(model: object, document: object, name: str) -> tuple[Classifier, dict[str, Any]]:

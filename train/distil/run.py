@@ -24,7 +24,7 @@ from radiodino.runtime.variants import get_variant
 from ..data.open_images import open_images
 from ..features.bar import Bar, no_bar
 from ..features.device import choose_device, in_words
-from ..weights.load import load_weights
+from ..weights.load import fitted_backbone
 from ..weights.read_checkpoint import find_checkpoint, read_checkpoint
 from .learn import BATCH, embed, learn
 from .target import joined_target
@@ -97,7 +97,8 @@ def distil(
     target = out / "checkpoint.pth"
     if target.exists():
         raise OutputError(f"{out} holds a checkpoint already: choose another --out")
-    raw = read_checkpoint(find_checkpoint(run))
+    file = find_checkpoint(run)
+    raw = read_checkpoint(file)
     recipe = raw.get("recipe")
     missing = [name for name in COPIED if not (run / name).is_file()]
     if not isinstance(recipe, dict) or "teacher" not in raw or missing:
@@ -105,8 +106,9 @@ def distil(
     variant, device = get_variant(recipe["variant"]), choose_device(accelerator)
     _check(settings, variant.depth)
     largest = max(settings.sizes)
+    # They may share values, of which some change once the last blocks of one of them learn: none is used after that.
     backbones = {
-        size: load_weights(variant, str(run), image_size=size)[0].requires_grad_(False).to(device)
+        size: fitted_backbone(raw, variant, image_size=size, source=file.name)[0].requires_grad_(False).to(device)
         for size in dict.fromkeys(settings.sizes)
     }
     say(f"device   {in_words(device)}, in {'bf16' if bf16 else 'fp32'}")

@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from radiodino.runtime.atomic import atomic_path
 from radiodino.runtime.errors import WeightsError
 from radiodino.runtime.variants import get_variant
 
 from ..backbone import build_backbone
-from ..weights.read_checkpoint import find_checkpoint, read_checkpoint
+from ..weights.trained import read_trained, save_trained
 from .heads import HEADS, Head, build_head
 from .tokens import patch_tokens
 
@@ -52,9 +51,7 @@ def save_segmenter(path: Path, segmenter: Segmenter, document: dict[str, Any]) -
     Raises:
         OutputError: where it cannot be written.
     """
-    model = {name: value.detach().cpu().contiguous() for name, value in segmenter.state_dict().items()}
-    with atomic_path(path, overwrite=True) as temporary:
-        torch.save({"model": model, "document": document}, temporary)
+    save_trained(path, segmenter, document)
 
 
 def load_segmenter(path: Path) -> tuple[Segmenter, dict[str, Any]]:
@@ -71,9 +68,7 @@ def load_segmenter(path: Path) -> tuple[Segmenter, dict[str, Any]]:
         WeightsError: where there is no such file, or it is damaged or no segmenter.
         MemoryError: where it is larger than the memory that is free.
     """
-    file = find_checkpoint(path)
-    raw = read_checkpoint(file)
-    return segmenter_of(raw.get("model"), raw.get("document"), file.name)
+    return segmenter_of(*read_trained(path))
 
 
 def segmenter_of(model: object, document: object, name: str) -> tuple[Segmenter, dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from radiodino.runtime.errors import InputError
 from radiodino.runtime.extras import require
@@ -97,20 +97,39 @@ def load_weights(
         torch.default_generator.manual_seed(seed)  # the CPU's alone: torch.manual_seed would seed a GPU's too
         if located is None:
             drawn = build_backbone(variant, _TRAINED_SIZE).state_dict()
-            state, notes = backbone_state(drawn, variant, image_size=image_size, source="random weights")
+            model, notes = fitted_backbone(drawn, variant, image_size=image_size, source="random weights")
             detail = "; ".join(["as timm initialises them", *notes.split("; ")[1:]])
-            source = WeightsSource("random", f"random, seed {seed}", values_sha256(drawn), None, detail)
-        else:
-            file, source = located
-            raw = read_checkpoint(file)
-            state, detail = backbone_state(
-                raw, variant, image_size=image_size, checkpoint_key=checkpoint_key, source=file.name
-            )
-            source = replace(source, detail=detail, notice=stated_notice(file, raw))
+            return model, WeightsSource("random", f"random, seed {seed}", values_sha256(drawn), None, detail)
+        file, source = located
+        raw = read_checkpoint(file)
+        model, detail = fitted_backbone(
+            raw, variant, image_size=image_size, checkpoint_key=checkpoint_key, source=file.name
+        )
+        return model, replace(source, detail=detail, notice=stated_notice(file, raw))
+
+
+def fitted_backbone(
+    raw: dict[str, Any],
+    variant: Variant,
+    *,
+    image_size: int = 224,
+    checkpoint_key: str | None = None,
+    source: str = "the checkpoint",
+) -> tuple[nn.Module, str]:
+    """The backbone in what `read_checkpoint` returned, for images of `image_size`; it may share its values with `raw`.
+
+    Args and errors are those of `backbone_state`.
+
+    Returns:
+        The module of `build_backbone` in evaluation mode, and the phrase of `backbone_state`.
+    """
+    import torch
+
+    state, detail = backbone_state(raw, variant, image_size=image_size, checkpoint_key=checkpoint_key, source=source)
     with torch.device("meta"):  # without drawing initial weights only to replace them
         model = build_backbone(variant, image_size)
     model.load_state_dict(state, strict=True, assign=True)
-    return model, source
+    return model, detail
 
 
 def sharpen_attention(model: nn.Module, factor: float, *, layer_scale: float | None = None) -> None:
