@@ -19,7 +19,9 @@ from radiodino.train.published.fetch import published_copy
 
 from .banner import kind_of, weights_banner
 from .choose_weights import choose_weights
-from .settings import ExportSettings
+from .int8.limits import GateLimits
+from .int8.summary import gate_table, quantisation_lines
+from .settings import DEFAULT_CALIBRATION_COUNT, ExportSettings
 
 if TYPE_CHECKING:  # both import torch
     from .pipeline import Exported
@@ -53,6 +55,20 @@ _OUTPUTS_HELP = (
     "Beside those of the task, comma-separated: patch_tokens, attention (of the CLS token in the last block), cam (a "
     "class-activation map of the classifier's head over the patch tokens; no Grad-CAM)."
 )
+_INT8_HELP = (
+    "Compute linear layers and the segmentation head's convolutions in 8 bits, for CPUs: a quarter of the size. Needs "
+    "--calibration; the file is judged on other images of it before it is written, and layers that cost too much stay "
+    "float."
+)
+_DYNAMIC_HELP = (
+    "8 bits without calibration images, for ONNX Runtime alone: ranges are found in each batch anew, so that an "
+    "image's answer depends a little on those beside it."
+)
+_CALIBRATION_HELP = (
+    "Real images of the kind that an int8 file is for (repeatable): a folder, file, glob, .zip archive or .npz set, "
+    "DICOM among them. Folders as labels let the file be judged by them."
+)
+_LIMITS = GateLimits()
 _OUTPUT_HELP = (
     "File to write; by default radiodino-VARIANT-PRECISION.onnx, with demonstration weights "
     "radiodino-VARIANT-demo-PRECISION.onnx, for another task than embed with the task before the precision."
@@ -71,6 +87,20 @@ def export(
     ] = None,
     fp32: Annotated[bool, typer.Option("--fp32", help="Store and compute in fp32 (the default).")] = False,
     fp16: Annotated[bool, typer.Option("--fp16", help="Store in fp16: half the size.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help=_INT8_HELP)] = False,
+    int8_dynamic: Annotated[bool, typer.Option("--int8-dynamic", help=_DYNAMIC_HELP)] = False,
+    calibration: Annotated[list[str] | None, typer.Option(help=_CALIBRATION_HELP, show_default=False)] = None,
+    calibration_count: Annotated[
+        int, typer.Option(help="Images to calibrate on; up to as many others judge the file.")
+    ] = DEFAULT_CALIBRATION_COUNT,
+    calibration_seed: Annotated[int, typer.Option(help="Seed of the choice of images.")] = 0,
+    mean_cosine: Annotated[
+        float, typer.Option(help="Least mean cosine of an int8 file's embeddings to the original's; may be raised.")
+    ] = _LIMITS.mean_cosine,
+    min_cosine: Annotated[float, typer.Option(help="Least cosine of the worst image, likewise.")] = _LIMITS.min_cosine,
+    min_agreement: Annotated[
+        float, typer.Option(help="Least share of clear images that keep their label, likewise.")
+    ] = _LIMITS.agreement,
     image_size: Annotated[int | None, typer.Option(help=_SIZE_HELP, show_default=False)] = None,
     outputs: Annotated[str, typer.Option(help=_OUTPUTS_HELP)] = "",
     output: Annotated[Path | None, typer.Option("--output", "-o", help=_OUTPUT_HELP)] = None,
@@ -85,8 +115,10 @@ def export(
         return
     if variant is None:
         raise InputError(f"name the model to export with --variant: {', '.join(VARIANTS)} (see --list)")
-    if fp32 and fp16:
-        raise InputError("--fp32 and --fp16 exclude each other: choose one")
+    asked = {"fp32": fp32, "fp16": fp16, "int8": int8, "int8-dynamic": int8_dynamic}
+    precisions = [name for name, wanted in asked.items() if wanted]
+    if len(precisions) > 1:
+        raise InputError(f"{' and '.join(f'--{name}' for name in precisions)} exclude each other: choose one")
     require("export", "torch", "timm", "onnx", "onnxscript")
     settings = ExportSettings(
         variant=get_variant(variant),
@@ -94,11 +126,15 @@ def export(
         task=task,
         seed=seed,
         checkpoint_key=checkpoint_key,
-        precision="fp16" if fp16 else "fp32",
+        precision=precisions[0] if precisions else "fp32",
         image_size=image_size,
         outputs=tuple(name.strip() for name in outputs.split(",") if name.strip()),
         output=output,
         force=force,
+        calibration=tuple(calibration or ()),
+        calibration_count=calibration_count,
+        calibration_seed=calibration_seed,
+        gate_limits=GateLimits(mean_cosine=mean_cosine, min_cosine=min_cosine, agreement=min_agreement),
     )
     settings.check()
     reason = None
@@ -172,6 +208,12 @@ def main() -> None:
 def _print_summary(exported: Exported) -> None:
     info = exported.info
     out.print(_parity_table(exported.comparisons))
+    if info.quantisation is not None:
+        if info.quantisation.gate:
+            out.print(gate_table(info.quantisation))
+        _print_lines(**quantisation_lines(info.quantisation))
+    for note in (*(info.quantisation.notes if info.quantisation else ()), *exported.remarks):
+        err.print(f"note     {note}", soft_wrap=True, markup=False)
     if exported.kept_float:
         out.print(f"kept fp32  {len(exported.kept_float)} operators whose values leave the half range")
     _print_lines(

@@ -31,12 +31,15 @@ def cpu_backends() -> list[Status]:
     return found
 
 
-def open_graph(model: onnx.ModelProto, backend: str, compute: str = "fp32", precision: str = "fp32") -> Backend:
-    """Open `model` with `backend` in `compute` arithmetic; nothing stays on disk."""
+def open_graph(
+    model: onnx.ModelProto, backend: str, compute: str = "fp32", precision: str = "fp32", *, optimised: bool = True
+) -> Backend:
+    """Open `model` with `backend` in `compute` arithmetic; nothing stays on disk. See `Job` for the rest."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "graph.onnx"
         path.write_bytes(model.SerializeToString())
-        return open_backend(Job(path, precision=precision, cache_key=None, compute=compute, threads=None), backend)
+        job = Job(path, precision=precision, cache_key=None, compute=compute, threads=None, optimised=optimised)
+        return open_backend(job, backend)
 
 
 def with_outputs(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:

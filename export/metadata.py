@@ -6,40 +6,34 @@ import platform
 from importlib import metadata
 
 from radiodino.runtime.model_info import ModelInfo, Output, Preprocessing
-from radiodino.runtime.variants import Variant
+from radiodino.runtime.quantisation_info import QuantisationInfo
 
 from .original import Original
-from .settings import OUTPUTS
+from .settings import OUTPUTS, ExportSettings
 from .task_network import output_shapes
 from .trace import OPSET
 
 
-def describe(
-    variant: Variant,
-    original: Original,
-    *,
-    task: str,
-    precision: str,
-    outputs: tuple[str, ...],
-) -> ModelInfo:
+def describe(settings: ExportSettings, original: Original, quantisation: QuantisationInfo | None = None) -> ModelInfo:
     """The document of one export, its verification still to come."""
-    size = original.image_size
+    variant, size = settings.variant, original.image_size
     shapes = output_shapes(variant, size, original.heads.classes)
     return ModelInfo(
         variant=variant.name,
         paper_name=variant.paper_name,
-        task=task,
-        precision=precision,
+        task=settings.task,
+        precision=settings.precision,
         image_size=size,
         patch=variant.patch,
         embedding_size=variant.embedding_size,
         position_interpolation=variant.position_interpolation,
         preprocessing=Preprocessing(resize=(size, size)),
-        outputs=tuple(Output(name=name, shape=shapes[name], meaning=OUTPUTS[name]) for name in outputs),
+        outputs=tuple(Output(name=name, shape=shapes[name], meaning=OUTPUTS[name]) for name in settings.output_names),
         weights=original.weights,
         notice=original.notice,
         classifier=original.classifier_info,
         segmenter=original.segmenter_info,
+        quantisation=quantisation,
         tools={
             "opset": str(OPSET),
             "python": platform.python_version(),

@@ -19,11 +19,11 @@ from .cleanup import clean_up
 from .divergence import first_divergence, stages
 from .engine import Batch, cpu_backends
 from .fold import folded
-from .half import nodes_between, to_half
+from .int8.calibration_set import CalibrationSet, read_calibration
 from .metadata import describe
 from .original import Original, load_original
+from .precision import Source, convert
 from .probe_images import BATCHES, probe_images
-from .ranges import largest_values, nodes_beyond_half
 from .settings import ExportSettings
 from .trace import trace
 from .verify import TOLERANCES, Comparison, reference_outputs, refuse_failed, report, verify
@@ -43,6 +43,8 @@ class Exported:
     comparisons: list[Comparison]
     kept_float: list[str]
     """Operators that stay fp32 in an fp16 file because their values leave the half range."""
+    remarks: tuple[str, ...] = ()
+    """What a user must be told of the calibration images beside the notes in the file; it may name files."""
 
 
 def export_model(settings: ExportSettings, progress: Progress = lambda _step: None) -> Exported:
@@ -53,8 +55,8 @@ def export_model(settings: ExportSettings, progress: Progress = lambda _step: No
         progress: told the name of each step as it begins.
 
     Raises:
-        InputError: an image size that the patch does not divide, an unknown task, output or precision, or weights that
-            the task cannot have.
+        InputError: an image size that the patch does not divide, an unknown task, output or precision, weights that
+            the task cannot have, or images that nothing can be calibrated on.
         BackendError: no CPU engine is installed, so that nothing could be verified.
         WeightsError: the weights cannot be had or do not fit the variant.
         OutputError: the file exists already or cannot be written.
@@ -67,6 +69,7 @@ def export_model(settings: ExportSettings, progress: Progress = lambda _step: No
     progress("load weights")
     original = load_original(settings)
     size = original.image_size
+    images = _calibration_images(settings, size, progress)
     batches = probe_batches(size)
     progress("run the original")
     references = reference_outputs(original, outputs, batches)
@@ -74,23 +77,17 @@ def export_model(settings: ExportSettings, progress: Progress = lambda _step: No
     model = trace(folded(original.backbone), size, outputs, original.heads)
     progress("clean up the graph")
     model = clean_up(model, stages(original.backbone, original.heads.segmenter))
-    beyond: set[str] = set()
-    if settings.precision == "fp16":
-        progress("convert to fp16")
-        beyond = nodes_beyond_half(model, largest_values(model, batches))
-        linear = nodes_between(model, "embedding", "probabilities") if "probabilities" in outputs else set()
-        model = to_half(model, beyond | linear)
-    body = model.SerializeToString()
-    info = describe(settings.variant, original, task=settings.task, precision=settings.precision, outputs=outputs)
+    converted = convert(Source(model, original, settings, batches, images), progress)
+    body = converted.model.SerializeToString()
+    info = describe(settings, original, converted.quantisation)
 
     progress("verify against PyTorch")
     with tempfile.TemporaryDirectory() as folder:
         candidate = Path(folder) / target.name
         candidate.write_bytes(seal(body, info.to_json()))
         comparisons = verify(candidate, settings.precision, references, batches)
-    outcome = "was not written: export with --fp32 instead" if settings.precision == "fp16" else "was not written"
-    where = _diverges(comparisons, settings.precision, model, original, batches)
-    refuse_failed(comparisons, settings.precision, f"{where}; it {outcome}")
+    where = _diverges(comparisons, settings.precision, converted.model, original, batches)
+    refuse_failed(comparisons, settings.precision, f"{where}; it was not written{_CURES[settings.precision]}")
 
     progress("write")
     info = replace(info, verification=report(comparisons, batches))
@@ -98,7 +95,30 @@ def export_model(settings: ExportSettings, progress: Progress = lambda _step: No
         temporary.write_bytes(seal(body, info.to_json()))
         written = read_model_file(temporary)
         size_in_bytes = temporary.stat().st_size
-    return Exported(target, written.sha256, size_in_bytes, info, comparisons, sorted(beyond))
+    remarks = images.remarks if images else ()
+    return Exported(target, written.sha256, size_in_bytes, info, comparisons, list(converted.beyond_half), remarks)
+
+
+_CURES = {
+    "fp32": "",
+    "fp16": ": export with --fp32 instead",
+    "int8": ": export with --fp16 instead, or calibrate on other images",
+    "int8-dynamic": ": export with --int8 and --calibration, or with --fp16 instead",
+}
+
+
+def _calibration_images(settings: ExportSettings, size: int, progress: Progress) -> CalibrationSet | None:
+    """The images that an int8 file is calibrated on and judged by; None for other files."""
+    if not settings.calibration:
+        return None
+    progress("read calibration images")
+    return read_calibration(
+        settings.calibration,
+        Preprocessor(Preprocessing(resize=(size, size))),
+        count=settings.calibration_count,
+        seed=settings.calibration_seed,
+        progress=lambda done, total: progress(f"read calibration images, {done} of {total}"),
+    )
 
 
 def probe_batches(image_size: int) -> list[Batch]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from radiodino.runtime.atomic import refuse_existing
+from radiodino.runtime.compute import PRECISIONS
 from radiodino.runtime.errors import InputError
 from radiodino.runtime.variants import Variant
 
-PRECISIONS = ("fp32", "fp16")
+from .int8.limits import FEWEST_IMAGES, GateLimits
 
 OUTPUTS = {  # in the order in which a file has them
     "embedding": "normalised CLS token of the last block",
@@ -39,6 +40,7 @@ OPTIONAL_OUTPUTS = ("patch_tokens", "attention", "cam")
 """``cam`` only where the file classifies."""
 
 DEFAULT_IMAGE_SIZE = 224
+DEFAULT_CALIBRATION_COUNT = 200
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,14 @@ class ExportSettings:
     ``demo`` for demonstration weights, and the task unless it is to embed."""
     force: bool = False
     """Whether an existing file may be replaced."""
+    calibration: tuple[str, ...] = ()
+    """Real images of the kind that an int8 file is for: folders, files, archives, image sets."""
+    calibration_count: int = DEFAULT_CALIBRATION_COUNT
+    """Images to calibrate on; up to as many others judge the file."""
+    calibration_seed: int = 0
+    """Of the choice of images."""
+    gate_limits: GateLimits = field(default_factory=GateLimits)
+    """What an int8 file must reach beside the original."""
 
     @property
     def named_weights(self) -> tuple[str, ...]:
@@ -94,7 +104,7 @@ class ExportSettings:
         if self.task not in TASK_OUTPUTS:
             raise InputError(f"there is no task '{self.task}': choose {', '.join(TASK_OUTPUTS)}")
         if self.precision not in PRECISIONS:
-            raise InputError(f"there is no precision '{self.precision}': choose {' or '.join(PRECISIONS)}")
+            raise InputError(f"there is no precision '{self.precision}': choose {', '.join(PRECISIONS)}")
         for name in self.outputs:
             if name not in (*TASK_OUTPUTS[self.task], *OPTIONAL_OUTPUTS):
                 raise InputError(
@@ -109,8 +119,33 @@ class ExportSettings:
         if not 0 <= self.seed < 2**63:
             raise InputError(f"the seed must lie between 0 and 2^63 - 1, not at {self.seed}")
         check_image_size(self.variant, DEFAULT_IMAGE_SIZE if self.image_size is None else self.image_size)
+        self.check_calibration()
         self.check_weights()
         refuse_existing(self.target, overwrite=self.force)
+
+    def check_calibration(self) -> None:
+        """Refuse calibration images where they have no use, and their lack where they have.
+
+        Raises:
+            InputError: where it is so, or a number or limit that cannot be.
+        """
+        if self.precision == "int8" and not self.calibration:
+            raise InputError(
+                "--int8 chooses its ranges on real images: name some of the kind that the file is for with "
+                "--calibration (a folder, .zip or .npz), or take --int8-dynamic"
+            )
+        others = (self.calibration_count, self.calibration_seed, self.gate_limits)
+        if self.precision != "int8" and (self.calibration or others != (DEFAULT_CALIBRATION_COUNT, 0, GateLimits())):
+            raise InputError(
+                f"--calibration and what goes with it belong to --int8, not to {self.precision}: leave them out, or "
+                "add --int8"
+            )
+        if self.calibration_count < FEWEST_IMAGES:
+            raise InputError(
+                f"--calibration-count must be at least {FEWEST_IMAGES}, better "
+                f"{DEFAULT_CALIBRATION_COUNT}, not {self.calibration_count}"
+            )
+        self.gate_limits.check()
 
     def check_weights(self) -> None:
         """Refuse weights that the task cannot have, as far as their names tell.

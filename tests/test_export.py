@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("timm")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
-from radiodino.export import pipeline  # noqa: E402
+from radiodino.export import pipeline, precision  # noqa: E402
 from radiodino.export.pipeline import export_model  # noqa: E402
 from radiodino.export.settings import ExportSettings  # noqa: E402
 from radiodino.export.trace import trace  # noqa: E402
@@ -110,7 +110,7 @@ def test_an_existing_file_is_kept(settings):
     [
         ({"image_size": 65}, InputError, "use 64 or 80"),
         ({"outputs": ("logits",)}, InputError, "patch_tokens, attention"),
-        ({"precision": "int4"}, InputError, "fp32 or fp16"),
+        ({"precision": "int4"}, InputError, "fp32, fp16, int8"),
         ({"weights": "published"}, WeightsError, "--weights FILE"),
         ({"weights": "/no/such/file.pth"}, WeightsError, "file.pth"),
     ],
@@ -157,7 +157,7 @@ def broken(convert):
 def test_a_failing_fp16_candidate_is_not_written_and_says_where(settings, toy, tmp_path, monkeypatch):
     weights = tmp_path / "sharp.safetensors"
     sharp_weights(toy, weights, 64)
-    monkeypatch.setattr(pipeline, "to_half", broken(pipeline.to_half))
+    monkeypatch.setattr(precision, "to_half", broken(precision.to_half))
     with pytest.raises(VerificationError, match=r"'embedding' .*cosine.* diverges first after 'blocks\.1'"):
         export_model(replace(settings, precision="fp16", weights=str(weights)))
     assert os.listdir(tmp_path) == ["sharp.safetensors"]
@@ -199,7 +199,7 @@ def test_operators_beyond_the_half_range_stay_fp32_and_the_export_holds(settings
 
 
 def test_values_beyond_the_half_range_are_found_where_they_begin(settings, wild, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "nodes_beyond_half", lambda *_: set())
+    monkeypatch.setattr(precision, "nodes_beyond_half", lambda *_: set())
     with np.errstate(over="ignore"), pytest.raises(VerificationError, match=r"diverges first after 'blocks\.1'"):
         export_model(replace(settings, precision="fp16", weights=wild))
     assert os.listdir(tmp_path) == ["wild.safetensors"]

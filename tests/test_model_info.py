@@ -136,7 +136,8 @@ def test_a_document_of_schema_2_has_no_heads(document):
 
 
 def test_how_an_int8_file_was_quantised_travels_in_the_document(document):
-    measure = {"name": "smallest cosine", "value": 0.997, "limit": 0.995, "images": 200, "passed": True}
+    measure = {"output": "embedding", "name": "smallest cosine", "value": 0.997, "limit": 0.995}
+    measure |= {"images": 200, "passed": True}
     document |= {
         "precision": "int8",
         "quantisation": {
