@@ -60,7 +60,8 @@ def linear_layers(model: onnx.ModelProto) -> tuple[LinearLayer, ...]:
     """The layers of `model` that can be computed in 8 bits, in its order.
 
     Args:
-        model: fp32 with inferred types, as `radiodino.export.cleanup.clean_up` gives it.
+        model: fp32 with inferred types, as `radiodino.export.cleanup.clean_up` gives it; what is told of biases and
+            folds holds for it, and may be changed only after `radiodino.export.int8.own_weights.with_own_weights`.
     """
     graph = _Graph(model)
     layers = [layer for node in model.graph.node if (layer := graph.layer(node)) is not None]

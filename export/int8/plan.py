@@ -14,9 +14,10 @@ from .activations import Statistics, collect
 from .bias import mean_shift
 from .canonical import Float, sum_orders, to_matrix
 from .layers import Columns, LinearLayer, linear_layers
+from .own_weights import with_own_weights
 from .ranges import METHODS, Range, candidate_ranges
 from .smooth import ALPHAS, MARGIN, fold, fold_statistics, scaled_statistics, smoothing_scale
-from .weights import SHRINK, QuantisedWeight, quantise_weight
+from .weights import QuantisedWeight, quantise_weight
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,6 @@ class Search:
 
     weights: str = "pair-safe"
     """Of `radiodino.export.int8.weights.SCHEMES`."""
-    shrink: tuple[float, ...] = SHRINK
-    """Of the weights' scales."""
     ranges: tuple[str, ...] = METHODS
     """Of the activations."""
     alphas: tuple[float, ...] = ALPHAS
@@ -36,7 +35,7 @@ class Search:
     """Of the sample of activations."""
 
 
-PLAIN = Search(weights="unrestricted", shrink=(1.0,), ranges=("min-max",), alphas=(), correct_bias=False)
+PLAIN = Search(weights="unrestricted", ranges=("min-max",), alphas=(), correct_bias=False)
 """What most quantisers do unasked; for comparison."""
 
 
@@ -79,6 +78,7 @@ def plan_quantisation(model: onnx.ModelProto, batches: Sequence[Batch], search: 
         search: None searches all there is.
     """
     search = search or Search()
+    model = with_own_weights(model)
     layers = linear_layers(model)
     return plan_from_statistics(model, layers, collect(model, layers, batches, search.seed), search)
 
@@ -86,7 +86,14 @@ def plan_quantisation(model: onnx.ModelProto, batches: Sequence[Batch], search: 
 def plan_from_statistics(
     model: onnx.ModelProto, layers: Sequence[LinearLayer], statistics: Statistics, search: Search
 ) -> Plan:
-    """`plan_quantisation`, of statistics that were collected before."""
+    """`plan_quantisation`, of statistics that were collected before.
+
+    Args:
+        model: of `radiodino.export.int8.own_weights.with_own_weights`.
+        layers: of it.
+        statistics: of them.
+        search: see there.
+    """
     alphas = _choose_alphas(layers, _weights(model, layers), statistics, search)
     folded = onnx.ModelProto()
     folded.CopyFrom(model)
@@ -148,7 +155,7 @@ def _matrix(layer: LinearLayer, weights: dict[str, Float]) -> Float:
 def _round_weight(layer: LinearLayer, weight: Float, statistics: Statistics, search: Search) -> QuantisedWeight:
     importance = np.square(statistics.rows[layer.stage]).mean(axis=1)
     orders = sum_orders(layer, weight.shape)
-    return quantise_weight(to_matrix(weight, layer), importance, orders, search.weights, search.shrink)
+    return quantise_weight(to_matrix(weight, layer), importance, orders, search.weights)
 
 
 def _error(exact: Float, rows: Float, weight: Float) -> float:
@@ -190,7 +197,7 @@ def _smoothed_error(
         smoothed, moved = rows / scale, weight * scale[:, None]
         importance = np.square(smoothed).mean(axis=1)
         orders = sum_orders(layer, weight.shape)
-        restored = quantise_weight(moved[None], importance, orders, search.weights, (1.0,)).restored()
+        restored = quantise_weight(moved[None], importance, orders, "unrestricted").restored()  # quick
         ranges = candidate_ranges(scaled_statistics(statistics.tensors[layer.input], scale), methods)
         exact = rows @ weight[None]
         total += min(_error(exact, found.rounded(smoothed), restored) for found in ranges)

@@ -18,8 +18,10 @@ from .canonical import Float
 from .layers import Columns, LinearLayer
 
 ALPHAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-MARGIN = 0.9
-"""A scale is kept where it leaves less than this share of the output error without one."""
+MARGIN = 0.5
+"""A scale is kept where it leaves less than this share of the output error without one. Equal channels leave no room
+for an image that is loud in one of them: with 0.9 the mean cosine of the demonstration weights rises from 0.99990 to
+0.99992, and the worst of 200 images falls from 0.99975 to 0.99951."""
 
 
 def smoothing_scale(largest_input: Float, largest_weight: Float, alpha: float) -> Float:

@@ -21,9 +21,6 @@ from .canonical import Float
 PAIR_LIMIT = 128
 """255 · 128 = 32640 is within 16 signed bits, 255 · 129 = 32895 is not."""
 _GROUP = 4
-SHRINK = tuple(np.linspace(0.6, 1.0, 9).tolist())
-"""Scales tried, as shares of that which just holds the channel's largest weight: a smaller one cuts a few weights and
-resolves all others better."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +58,18 @@ def quantise_weight(
     importance: Float,
     orders: Sequence[NDArray[np.int64]],
     scheme: str = "pair-safe",
-    shrink: Sequence[float] = SHRINK,
 ) -> QuantisedWeight:
-    """Choose each output channel's scale and round.
+    """Round each output channel in steps of which the largest weight is 127 (64 for 7 bits).
+
+    Where that leaves unsafe pairs, those are cut as little as makes them safe, or the steps are made so large that no
+    pair is unsafe, whichever costs less. Other scales were tried: they win nothing at 8 bits.
 
     Args:
         weight: (G, K, N).
-        importance: (G, K), the mean square of what each weight is multiplied with; the scale of a channel is that of
-            the least squared error so weighted, which is the output's where inputs are uncorrelated.
+        importance: (G, K), the mean square of what each weight is multiplied with, by which its squared error counts;
+            the sum is the output's where inputs are uncorrelated.
         orders: of K, see `radiodino.export.int8.canonical.sum_orders`.
         scheme: of `SCHEMES`.
-        shrink: see `SHRINK`.
     """
     groups, depth, outputs = weight.shape
     flat = weight.transpose(1, 0, 2).reshape(depth, -1)
@@ -80,7 +78,7 @@ def quantise_weight(
     limits = SCHEMES[scheme]
     whole = np.abs(flat).max(axis=0) / np.float32(limits.largest)
     whole = np.where(whole > _SMALLEST, whole, np.float32(1.0))
-    candidates = [whole * np.float32(share) for share in shrink]
+    candidates = [whole]
     if limits.pairs:
         candidates.append(np.maximum(whole, _largest_pair_sums(flat, orders) / np.float32(PAIR_LIMIT)))
     best = np.full(flat.shape[1], np.inf, np.float32)
