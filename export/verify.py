@@ -57,10 +57,11 @@ TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ("fp16", "fp32"): Tolerance(cosine=0.9999),
     ("fp16", "fp16"): Tolerance(cosine=0.9999),
     ("fp16", "bf16"): Tolerance(cosine=0.9995),
-    **_of_int8(Tolerance(cosine=0.98), Tolerance(cosine=0.995, mean_cosine=0.999)),
+    **_of_int8(Tolerance(cosine=0.9), Tolerance(cosine=0.995, mean_cosine=0.999)),
 }
 """Of every output that is not named below. An int8 file's own limits are those of its gate, on images of its kind
-(`radiodino.export.int8.gate`): to the probe images, half of which are no radiology, its ranges were not fitted."""
+(`radiodino.export.int8.gate`): to the probe images, half of which are no radiology, its ranges were not fitted, and
+here only a file that is wrong fails."""
 
 # Largest |Δ| with a trained, calibrated head of three classes: 0.001 in fp32 arithmetic, 0.005 in fp16, 0.017 in bf16.
 _PROBABILITIES: dict[tuple[str, str], Tolerance] = {
@@ -90,7 +91,7 @@ _RELATIVE_ERRORS: dict[str, dict[str, float]] = {
     "cam": {"fp32": 0.02, "fp16": 0.02, "bf16": 0.1},
     "logits": {"fp32": 5e-3, "fp16": 5e-3, "bf16": 2e-2},
 }
-_INT8_RELATIVE_ERRORS = {"attention": 0.5, "cam": 0.5, "logits": 0.2}
+_INT8_RELATIVE_ERRORS = {"attention": 0.2, "cam": 0.2, "logits": 0.2}
 """Rows of attention are positive and often near uniform, so that a cosine alone would hardly notice a wrong one."""
 
 

@@ -20,7 +20,7 @@ from .errors import BackendError
 COMPUTES = ("fp32", "bf16", "fp16")
 
 PRECISIONS = ("fp32", "fp16", "int8", "int8-dynamic")
-"""Of the stored weights. Of ``int8`` the ranges of the activations are in the file, ``int8-dynamic`` finds those of each
+"""Of the stored weights. ``int8`` has the ranges of the activations in the file, ``int8-dynamic`` finds those of each
 batch anew."""
 INT8 = ("int8", "int8-dynamic")
 

@@ -41,7 +41,8 @@ def open_backend(job: Job, name: str) -> Backend:
 
     Raises:
         InputError: there is no such backend or arithmetic.
-        BackendError: what was asked for is not active, or CUDA was asked for an int8 file; for ``auto``: no backend works, with each one's reason.
+        BackendError: what was asked for is not active, or CUDA was asked for an int8 file; for ``auto``: no backend
+            works, with each one's reason.
         ModelFileError: the engine cannot read the file.
     """
     if job.compute is not None and job.compute not in COMPUTES:
