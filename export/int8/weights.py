@@ -73,8 +73,8 @@ def quantise_weight(
     """
     groups, depth, outputs = weight.shape
     flat = weight.transpose(1, 0, 2).reshape(depth, -1)
-    weights = importance.T + 1e-6 * importance.mean() + np.float32(1e-30)
-    weights = np.repeat(weights, outputs, axis=1) if groups > 1 else weights
+    weights: Float = (importance.T + 1e-6 * importance.mean() + 1e-30).astype(np.float32)
+    weights = np.broadcast_to(weights, flat.shape) if groups == 1 else np.repeat(weights, outputs, axis=1)
     limits = SCHEMES[scheme]
     whole = np.abs(flat).max(axis=0) / np.float32(limits.largest)
     whole = np.where(whole > _SMALLEST, whole, np.float32(1.0))
@@ -85,11 +85,11 @@ def quantise_weight(
     values = np.zeros(flat.shape, np.int8)
     scales = whole.copy()
     for scale in candidates:
-        exact = flat / scale
+        exact: Float = (flat / scale).astype(np.float32)
         rounded = np.clip(np.rint(exact), -limits.largest, limits.largest).astype(np.int16)
         if limits.pairs:
             for order in orders:
-                _make_pairs_safe(rounded, exact, np.broadcast_to(weights, flat.shape), order)
+                _make_pairs_safe(rounded, exact, weights, order)
         error = (weights * (rounded - exact) ** 2).sum(axis=0) * scale**2
         better = error < best
         best[better], scales[better] = error[better], scale[better]
