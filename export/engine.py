@@ -32,13 +32,27 @@ def cpu_backends() -> list[Status]:
 
 
 def open_graph(
-    model: onnx.ModelProto, backend: str, compute: str = "fp32", precision: str = "fp32", *, optimised: bool = True
+    model: onnx.ModelProto,
+    backend: str,
+    compute: str = "fp32",
+    precision: str = "fp32",
+    *,
+    optimised: bool = True,
+    bf16_residual: bool = False,
 ) -> Backend:
     """Open `model` with `backend` in `compute` arithmetic; nothing stays on disk. See `Job` for the rest."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "graph.onnx"
         path.write_bytes(model.SerializeToString())
-        job = Job(path, precision=precision, cache_key=None, compute=compute, threads=None, optimised=optimised)
+        job = Job(
+            path,
+            precision=precision,
+            cache_key=None,
+            compute=compute,
+            threads=None,
+            optimised=optimised,
+            bf16_residual=bf16_residual,
+        )
         return open_backend(job, backend)
 
 

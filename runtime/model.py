@@ -107,7 +107,15 @@ class Model(ImageTasks):
             refuse_bad_heads(described, file.path)
         precision = described.precision if described else _stored_precision(file)
         cache_key = file.sha256 if cache else None
-        job = Job(file.path, precision, cache_key, compute, threads, one_image=batch_size == 1)
+        job = Job(
+            file.path,
+            precision,
+            cache_key,
+            compute,
+            threads,
+            one_image=batch_size == 1,
+            bf16_residual=described.bf16_residual if described else False,
+        )
         opened = open_backend(job, backend)
         info = described or _assume(file, opened, precision, assume_variant or "")
         _refuse_mismatch(file, info, opened)

@@ -14,10 +14,11 @@ pytest.importorskip("timm")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
 from radiodino.export import pipeline, precision  # noqa: E402
+from radiodino.export.engine import cpu_backends  # noqa: E402
 from radiodino.export.pipeline import export_model  # noqa: E402
 from radiodino.export.settings import ExportSettings  # noqa: E402
 from radiodino.export.trace import trace  # noqa: E402
-from radiodino.export.verify import TOLERANCES, compare, cosines  # noqa: E402
+from radiodino.export.verify import TOLERANCES, compare, cosines, verify  # noqa: E402
 from radiodino.export.verify_file import verify_file  # noqa: E402
 from radiodino.runtime import InputError, Model, OutputError, VerificationError, WeightsError  # noqa: E402
 from radiodino.runtime.variants import VARIANTS  # noqa: E402
@@ -161,6 +162,28 @@ def test_a_failing_fp16_candidate_is_not_written_and_says_where(settings, toy, t
     with pytest.raises(VerificationError, match=r"'embedding' .*cosine.* diverges first after 'blocks\.1'"):
         export_model(replace(settings, precision="fp16", weights=str(weights)))
     assert os.listdir(tmp_path) == ["sharp.safetensors"]
+
+
+@pytest.mark.parametrize("too_far", [False, True])
+def test_the_residual_stream_is_bf16_only_where_that_was_verified(settings, monkeypatch, too_far):
+    bf16 = "bf16" in {compute for status in cpu_backends() for compute in status.arithmetic.supported}
+    tried = []
+
+    def strict(candidate, stored, *rest):
+        """As verify, but with a bf16 residual stream nothing in bf16 passes."""
+        bf16_residual = Model.load(candidate, cache=False).info.bf16_residual
+        tried.append(bf16_residual)
+        fails = too_far and bf16_residual
+        return [
+            replace(comparison, passed=not (fails and comparison.compute == "bf16"))
+            for comparison in verify(candidate, stored, *rest)
+        ]
+
+    monkeypatch.setattr(pipeline, "verify", strict)
+    written = export_model(replace(settings, precision="fp16")).info
+    assert written.bf16_residual is (bf16 and not too_far)
+    assert tried == ([False] if not bf16 else [True, False] if too_far else [True])
+    assert not export_model(replace(settings, force=True)).info.bf16_residual  # nothing of an fp32 file is bf16
 
 
 def test_a_failing_fp32_candidate_is_not_written(settings, tmp_path, monkeypatch):

@@ -18,11 +18,15 @@ def first(toy_fp16) -> dict:
     return document
 
 
+FOURTH = {"quantisation": None, "bf16_residual": False}
+"""What schema 4 added."""
+
+
 @pytest.fixture
 def document(first) -> dict:
     """The same of the present schema."""
-    added = {"notice": NOTICES["random"], "classifier": None, "segmenter": None, "quantisation": None}
-    return first | added | {"schema": SCHEMA_VERSION}
+    added = {"notice": NOTICES["random"], "classifier": None, "segmenter": None}
+    return first | added | FOURTH | {"schema": SCHEMA_VERSION}
 
 
 def test_document_round_trips(document):
@@ -127,9 +131,7 @@ def test_heads_travel_in_the_document(document):
 
 
 def test_a_document_of_schema_2_has_no_heads(document):
-    second = {
-        name: value for name, value in document.items() if name not in ("classifier", "segmenter", "quantisation")
-    }
+    second = {name: value for name, value in document.items() if name not in ("classifier", "segmenter", *FOURTH)}
     assert parse_model_info(json.dumps(second | {"schema": 2}), "file") == parse_model_info(
         json.dumps(document), "file"
     )
@@ -170,5 +172,7 @@ def test_how_an_int8_file_was_quantised_travels_in_the_document(document):
 
 
 def test_a_document_of_schema_3_has_nothing_quantised(document):
-    third = {name: value for name, value in document.items() if name != "quantisation"} | {"schema": 3}
-    assert parse_model_info(json.dumps(third), "file").quantisation is None
+    third = {name: value for name, value in document.items() if name not in FOURTH} | {"schema": 3}
+    info = parse_model_info(json.dumps(third), "file")
+    assert info.quantisation is None
+    assert not info.bf16_residual

@@ -114,7 +114,7 @@ class Gate:
         return tuple(results)
 
     def _judge(self, model: onnx.ModelProto, way: _Way, *, whole: bool) -> GateResult:
-        backend = open_graph(model, way.backend, way.compute, "int8", optimised=way.optimised)
+        backend = open_graph(model, way.backend, way.compute, "int8", optimised=way.optimised, bf16_residual=True)
 
         def run(images: CalibrationImages) -> dict[str, Batch]:
             return _joined(backend.run(batch) for batch in self._batches(images))

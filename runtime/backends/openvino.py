@@ -107,7 +107,7 @@ class OpenVINOBackend:
             return self._compiled(None, options)
         if images:
             model.reshape([images, *list(shape)[1:]])
-        if self.compute == "bf16":
+        if self.compute == "bf16" and self._job.bf16_residual:
             keep_residual_in_bf16(model)
         compiled = self._core.compile_model(model, "CPU", options)
         if self._job.cache_key is not None:
