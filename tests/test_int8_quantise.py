@@ -24,7 +24,9 @@ from radiodino.export.int8.plan import PLAIN, Search, plan_quantisation  # noqa:
 from radiodino.export.int8.quantise import quantise, write  # noqa: E402
 from radiodino.export.int8.smooth import fold  # noqa: E402
 from radiodino.export.int8.weights import is_pair_safe  # noqa: E402
+from radiodino.export.task_network import Heads  # noqa: E402
 from radiodino.export.trace import trace  # noqa: E402
+from radiodino.train.segment.heads import build_head  # noqa: E402
 from radiodino.train.weights.load import load_weights  # noqa: E402
 
 SIZE = 64
@@ -251,7 +253,27 @@ def test_masks_and_classes_stay_what_they_were(tasks, quantised_tasks, held_out,
     wanted, found = (open_graph(model, backend).run(held_out) for model in (tasks, quantised_tasks.model))
     assert cosine(found["embedding"], wanted["embedding"]).min() > 0.999
     assert np.abs(found["probabilities"] - wanted["probabilities"]).max() < 0.1  # its head's weights are large
-    assert np.abs(found["mask"] - wanted["mask"]).max() < 0.05
+    assert np.abs(found["mask"] - wanted["mask"]).max() < 0.1  # of single pixels at steep edges
+    assert np.abs(found["mask"] - wanted["mask"]).mean() < 2e-3
+
+
+def test_a_residual_head_adds_what_is_rounded(toy, calibration, held_out):
+    """An addition in float would cost more than the convolutions around it."""
+    backbone, _ = load_weights(toy, "random", image_size=SIZE)
+    head = build_head("paper", toy.embedding_size, toy.patch, channels=8, blocks=2).eval()
+    model = clean_up(trace(backbone, SIZE, ("embedding", "mask"), Heads(segmenter=head)), stages(backbone, head))
+    found = quantise(model, calibration[1:])
+    makers = {name: node for node in found.model.graph.node for name in node.output}
+    additions = [
+        node for node in found.model.graph.node if node.name.startswith("segment_head") and node.op_type == "Add"
+    ]
+    residual = [node for node in additions if all(name in makers for name in node.input)]
+    assert len(residual) == 2
+    assert {makers[name].op_type for node in residual for name in node.input} == {"DequantizeLinear"}
+    (leave,) = [node for node in found.model.graph.node if "segment_head.leave.weight" in node.input]
+    assert makers[leave.input[0]].op_type == "DequantizeLinear"
+    masks = [open_graph(each, "openvino").run(held_out)["mask"] > 0.5 for each in (model, found.model)]
+    assert 2 * (masks[0] & masks[1]).sum() / (masks[0].sum() + masks[1].sum()) > 0.98
 
 
 def test_engines_agree_and_batches_do_not_matter(quantised, held_out):

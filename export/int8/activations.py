@@ -35,10 +35,16 @@ class Statistics:
     """What the search needs to know of the calibration images."""
 
     tensors: dict[str, TensorStatistics]
-    """Of every layer's input, and of the output of every convolution."""
+    """Of every layer's input, and of the maps after every convolution."""
     rows: dict[str, Float]
     """By stage, a sample (G, R, K) of what the layer's weights are multiplied with."""
     images: int
+
+
+def maps_after(layer: LinearLayer) -> tuple[str, ...]:
+    """What a convolution returns, and the sum it is added to; nothing of a MatMul."""
+    maps = (layer.output, layer.sum) if layer.kind == "Conv" else ()
+    return tuple(name for name in maps if name is not None)
 
 
 def collect(
@@ -54,7 +60,7 @@ def collect(
     """
     images = sum(len(batch) for batch in batches)
     share = -(-ROWS // images)
-    watched = list(dict.fromkeys([layer.input for layer in layers] + [n.output for n in layers if n.kind == "Conv"]))
+    watched = list(dict.fromkeys([layer.input for layer in layers] + [name for n in layers for name in maps_after(n)]))
     attributes = {node.name: node for node in model.graph.node}
     kernels = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     collector = _Collector(np.random.default_rng(seed), share)

@@ -51,6 +51,8 @@ class LinearLayer:
     """Of a convolution, 1 for a MatMul."""
     multiply_adds: int
     """For one image."""
+    sum: str | None = None
+    """Of a convolution that ends a residual block: the tensor after the addition, and after its ReLU."""
     fold: tuple[Columns, ...] = ()
     """What a scale for each channel of the input can be divided out of exactly, as many columns as the input has
     channels; empty where there is no such place. Layers with one fold share the scale."""
@@ -134,7 +136,16 @@ class _Graph:
             bias=node.input[2] if len(node.input) > 2 else None,
             groups=groups,
             multiply_adds=prod(self.shapes[node.output[0]][2:]) * prod(dims),
+            sum=self._sum(output),
         )
+
+    def _sum(self, name: str) -> str | None:
+        follower = self._only_reader(name)
+        if follower is None or follower.op_type != "Add" or set(follower.input) & set(self.dims):
+            return None
+        total = follower.output[0]
+        follower = self._only_reader(total)
+        return follower.output[0] if follower is not None and follower.op_type == "Relu" else total
 
     def _only_reader(self, name: str) -> NodeProto | None:
         readers = self.readers.get(name, [])

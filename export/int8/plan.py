@@ -10,7 +10,7 @@ import onnx
 from onnx import numpy_helper
 
 from ..engine import Batch
-from .activations import Statistics, collect
+from .activations import Statistics, collect, maps_after
 from .bias import mean_shift
 from .canonical import Float, sum_orders, to_matrix
 from .layers import Columns, LinearLayer, linear_layers
@@ -62,7 +62,7 @@ class Plan:
     """fp32, with SmoothQuant's scales folded in: the same function to rounding."""
     layers: tuple[PlannedLayer, ...]
     output_ranges: dict[str, Range]
-    """Of what convolutions return, by tensor."""
+    """Of what convolutions return and are added to, by tensor."""
     images: int
     """That it was calibrated on."""
 
@@ -135,7 +135,7 @@ def plan_from_statistics(
                 output_error=_relative(exact[layer.stage], outputs),
             )
         )
-    returned = [layer.output for layer in layers if layer.kind == "Conv"]
+    returned = [name for layer in layers for name in maps_after(layer)]
     output_ranges = {
         name: ranges.get(name) or candidate_ranges(statistics.tensors[name], search.ranges[-1:])[0] for name in returned
     }

@@ -15,6 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from .activations import maps_after
 from .canonical import Float, from_matrix
 from .plan import Plan, PlannedLayer
 from .ranges import Range
@@ -35,7 +36,10 @@ def write_qdq(plan: Plan, layers: Sequence[PlannedLayer]) -> onnx.ModelProto:
         writer.layer(planned)
     for planned in layers:
         if planned.layer.kind == "Conv":
-            writer.output(planned.layer.output, plan.output_ranges[planned.layer.output])
+            # What is added to a convolution's output is read rounded too: else the addition would be done in float.
+            writer.for_all(planned.layer.input, planned.input_range)
+            for name in maps_after(planned.layer):
+                writer.for_all(name, plan.output_ranges[name])
     return writer.finish()
 
 
@@ -65,7 +69,7 @@ class _Writer:
             self._replace(layer.bias, planned.bias)
         node.input[1] = self._constant(layer.weight, values, scales, axis)
 
-    def output(self, name: str, found: Range) -> None:
+    def for_all(self, name: str, found: Range) -> None:
         """Round a tensor for all who read it."""
         rounded = self._activation(name, found)
         for node in self.nodes.values():
