@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import tempfile
 from contextlib import suppress
 from importlib import metadata
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 
 from ..compute import Arithmetic, choose_compute
 from ..errors import BackendError, MissingExtraError, ModelFileError
+from ..graph_edit import Array
 from ..install_command import install_command
 from ..machine import usable_cores
 from ..widen import widen
 from ..wire import bytes_field, varint_field
+from .onnxruntime_graph import fused
 from .protocol import Job, Outputs, Status
 
 CPU_NAME, CUDA_NAME = "onnxruntime", "cuda"
@@ -77,7 +80,11 @@ class OnnxRuntimeBackend:
         # TF32 would silently drop 13 bits of an fp32 file's mantissa.
         provider = (_PROVIDER[name], {"use_tf32": "0"}) if name == CUDA_NAME else _PROVIDER[name]
         try:
-            self._session = onnxruntime.InferenceSession(_model(job, self.compute), options, providers=[provider])
+            model, self._weights = _model(job, self.compute, fuse=name == CPU_NAME and job.optimised)
+            # The session computes with the weights where they lie: they must live as long as it.
+            shared = [onnxruntime.OrtValue.ortvalue_from_numpy(values) for values in self._weights.values()]
+            options.add_external_initializers(list(self._weights), shared)
+            self._session = onnxruntime.InferenceSession(model, options, providers=[provider])
         except Exception as error:  # the engine's exceptions share no base class
             raise ModelFileError(f"ONNX Runtime {self.version} cannot open {job.path}: {_first_line(error)}") from error
         self._session.disable_fallback()
@@ -163,10 +170,18 @@ def _installed() -> dict[str, str]:
     return found
 
 
-def _model(job: Job, compute: str) -> str | bytes:
+def _model(job: Job, compute: str, *, fuse: bool) -> tuple[str | bytes, dict[str, Array]]:
+    """What ONNX Runtime opens, the file itself where it can, and the weights that are handed over beside it."""
+    model: bytes | memoryview | None = None
     if job.precision == "fp16" and compute == "fp32":
-        return widen(memoryview(job.path.read_bytes()))
-    return str(job.path)
+        model = widen(memoryview(job.path.read_bytes()))
+    elif fuse and compute == "fp32":
+        with job.path.open("rb") as stream:
+            model = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+    found = fused(memoryview(model)) if fuse and model else None
+    if found:
+        return found
+    return (model if isinstance(model, bytes) else str(job.path)), {}
 
 
 def _shape(port: Any) -> tuple[int, ...]:
