@@ -7,6 +7,11 @@ vectors = model.embed(["scan.dcm", "image.png"])   # float32 (2, 192)
 answer, = model.classify("scan.dcm")               # where the file was exported with --task classify
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .errors import (
     BackendError,
     DecodingNotice,
@@ -22,10 +27,12 @@ from .errors import (
 from .frame import Window
 from .model import Model
 from .model_info import ModelInfo
-from .tasks.classification import Classification
-from .tasks.explanation import Explanation
-from .tasks.segmentation import Segmentation
 from .variants import VARIANTS, Variant
+
+if TYPE_CHECKING:
+    from .tasks.classification import Classification
+    from .tasks.explanation import Explanation
+    from .tasks.segmentation import Segmentation
 
 __all__ = [
     "VARIANTS",
@@ -47,3 +54,12 @@ __all__ = [
     "WeightsError",
     "Window",
 ]
+
+_ANSWERS = {"Classification": "classification", "Explanation": "explanation", "Segmentation": "segmentation"}
+"""By the modules of `radiodino.runtime.tasks` that define them: a cold start waits for none that is not asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ANSWERS:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(f"{__name__}.tasks.{_ANSWERS[name]}"), name)

@@ -11,15 +11,15 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 import numpy as np
 from PIL import Image
 
-from .dicom.file import is_dataset, is_dicom
-from .dicom.frames import NOT_WINDOWED, dicom_frames
+from .dicom.known import is_dataset, is_dicom
 from .errors import InputError, UnreadableImageError
-from .frame import Frame, Window, check_frame, check_window, frame_numbers
+from .frame import NOT_WINDOWED, Frame, Window, check_frame, check_window, frame_numbers
 from .pixels import FAINT, array_images, is_faint, refuse_size, to_8bit
 from .source import ByteSource, opened, source_name
 
@@ -30,7 +30,20 @@ if TYPE_CHECKING:
 
 ImageSource: TypeAlias = "ByteSource | Image.Image | NDArray[Any] | Dataset"
 
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "JPEG2000", "PPM")
+_PLUGINS = {
+    "PNG": "PngImagePlugin",
+    "JPEG": "JpegImagePlugin",
+    "TIFF": "TiffImagePlugin",
+    "BMP": "BmpImagePlugin",
+    "GIF": "GifImagePlugin",
+    "WEBP": "WebPImagePlugin",
+    "JPEG2000": "Jpeg2KImagePlugin",
+    "PPM": "PpmImagePlugin",
+}
+_COMMON = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff"}
+"""How the usual files begin: of the other formats nothing is loaded for them."""
+
+FORMATS = tuple(_PLUGINS)
 """What is decoded beside DICOM, by PIL's names."""
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
@@ -85,7 +98,7 @@ def decode(source: ImageSource, *, window: Window | None = None, frame: int | No
 
 def _decode(source: ImageSource, window: Window | None, frame: int | None) -> Iterator[Frame]:
     if is_dataset(source):
-        yield from dicom_frames(cast("Dataset", source), window=window, frame=frame)
+        yield from _dicom_frames(cast("Dataset", source), window, frame)
     elif isinstance(source, Image.Image | np.ndarray):
         yield from _from_memory(source, window, frame)
     elif isinstance(source, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(source, "read"):
@@ -93,7 +106,7 @@ def _decode(source: ImageSource, window: Window | None, frame: int | None) -> It
             with opened(source) as stream:
                 head = stream.read(132)
                 if is_dicom(head) or _is_called_dicom(source):
-                    yield from dicom_frames(stream, window=window, frame=frame)
+                    yield from _dicom_frames(stream, window, frame)
                 else:
                     yield from _from_file(stream, head, window, frame)
         except UnreadableImageError as error:
@@ -103,6 +116,12 @@ def _decode(source: ImageSource, window: Window | None, frame: int | None) -> It
             "expected a path, bytes, a binary stream, a PIL image, a numpy array or a pydicom Dataset, but found "
             f"{type(source).__name__}"
         )
+
+
+def _dicom_frames(source: BinaryIO | Dataset, window: Window | None, frame: int | None) -> Iterator[Frame]:
+    from .dicom.frames import dicom_frames  # a start without DICOM images needs none of it
+
+    return dicom_frames(source, window=window, frame=frame)
 
 
 def _is_called_dicom(source: object) -> bool:
@@ -126,7 +145,7 @@ def _from_memory(source: Image.Image | NDArray[Any], window: Window | None, fram
 
 
 def _from_file(stream: BinaryIO, head: bytes, window: Window | None, frame: int | None) -> Iterator[Frame]:
-    image_format = next((name for name, (accept, _) in _openers().items() if accept(head[:16])), None)
+    image_format = _format_of(head)
     if image_format is None:
         raise UnreadableImageError(f"it is not an image of a known format (DICOM, {', '.join(FORMATS)})")
     damaged = f"its {image_format} data are damaged or truncated"
@@ -134,7 +153,7 @@ def _from_file(stream: BinaryIO, head: bytes, window: Window | None, frame: int 
     # Not Image.open: that warns of large images, which are accepted or refused here, and warnings cannot be held back
     # in one thread alone.
     with _decoding(damaged):
-        image = _openers()[image_format][1](stream)
+        image = _opener(image_format)(stream)
         refuse_size(*image.size)
         count = int(getattr(image, "n_frames", 1))
     for number in frame_numbers(count, frame):
@@ -151,24 +170,27 @@ def _frame(image: Image.Image, number: int | None, window: Window | None) -> Fra
     return Frame(to_8bit(image), number, "; ".join(notices) or None)
 
 
-@cache
-def _openers() -> dict[str, tuple[Callable[[bytes], Any], Callable[[BinaryIO], ImageFile]]]:
-    """For each of `FORMATS`, whether a head of 16 bytes is of it, and what opens it."""
-    from PIL import (  # each registers itself on import
-        BmpImagePlugin,  # noqa: F401
-        GifImagePlugin,  # noqa: F401
-        Jpeg2KImagePlugin,  # noqa: F401
-        JpegImagePlugin,
-        PngImagePlugin,  # noqa: F401
-        PpmImagePlugin,  # noqa: F401
-        TiffImagePlugin,  # noqa: F401
-        WebPImagePlugin,  # noqa: F401
-    )
+def _format_of(head: bytes) -> str | None:
+    """Which of `FORMATS` a file is of that begins with `head`; None where of none."""
+    common = next((name for name, magic in _COMMON.items() if head.startswith(magic)), None)
+    return common or next((name for name in FORMATS if _registered(name)[1](head[:16])), None)
 
-    openers = {name: (Image.OPEN[name][1], Image.OPEN[name][0]) for name in FORMATS}
-    # not PIL's factory, which makes a file of several pages where a camera appended previews
-    openers["JPEG"] = (openers["JPEG"][0], JpegImagePlugin.JpegImageFile)
-    return cast("dict[str, tuple[Callable[[bytes], Any], Callable[[BinaryIO], ImageFile]]]", openers)
+
+def _opener(image_format: str) -> Callable[[BinaryIO], ImageFile]:
+    """What opens a file of one of `FORMATS`."""
+    if image_format == "JPEG":
+        # not PIL's factory, which makes a file of several pages where a camera appended previews
+        from PIL.JpegImagePlugin import JpegImageFile
+
+        return JpegImageFile
+    return _registered(image_format)[0]
+
+
+@cache
+def _registered(image_format: str) -> tuple[Callable[[BinaryIO], ImageFile], Callable[[bytes], Any]]:
+    """What PIL has for one of `FORMATS`: what opens a file, and what says whether a head of 16 bytes is of it."""
+    import_module(f"PIL.{_PLUGINS[image_format]}")  # which registers itself
+    return cast("tuple[Callable[[BinaryIO], ImageFile], Callable[[bytes], Any]]", Image.OPEN[image_format])
 
 
 @contextmanager

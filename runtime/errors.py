@@ -6,8 +6,6 @@ without a traceback and exit with status 2 (`radiodino.runtime.console`).
 
 from __future__ import annotations
 
-from .install_command import install_command
-
 
 class RadioDinoError(Exception):
     """Base of every error that a user of this package can cause or cure."""
@@ -22,6 +20,8 @@ class MissingExtraError(RadioDinoError):
     """
 
     def __init__(self, module: str, extra: str) -> None:
+        from .install_command import install_command
+
         super().__init__(f"{module} is not installed: run  {install_command(extra)}")
         self.module = module
         self.extra = extra

@@ -16,6 +16,10 @@ MIN_WIDTH = {"LINEAR": 1.0, "LINEAR_EXACT": 0.0, "SIGMOID": 0.0}
 of 1 and more, the others widths above 0."""
 
 
+NOT_WINDOWED = "the window was not used, for it applies to grey DICOM images only"
+"""The notice of an image that is none, where a window was asked for."""
+
+
 @dataclass(frozen=True)
 class Window:
     """A range of grey values that is spread over black to white, as DICOM defines it in PS3.3 C.11.2.1.2.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import platformdirs
-
 
 def home() -> Path:
     """The folder named by the environment variable ``RADIODINO_HOME``, else ``radiodino`` in the user's cache folder.
@@ -14,4 +12,8 @@ def home() -> Path:
     The folder may not exist yet; whoever writes into it creates it.
     """
     named = os.environ.get("RADIODINO_HOME")
-    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("radiodino", appauthor=False))
+    if named:
+        return Path(named).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("radiodino", appauthor=False))

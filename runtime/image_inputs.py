@@ -17,8 +17,6 @@ from PIL import Image
 from .decode import ImageSource, decode
 from .errors import DecodingNotice, InputError
 from .frame import Frame, Window
-from .machine import usable_cores
-from .prefetch import prefetch
 
 Array = NDArray[np.float32]
 Preprocess = Callable[[Image.Image], Array]
@@ -75,6 +73,9 @@ class ImageReader:
         if is_one_image(images):
             return (self._input(item, images) for item in decode(images, window=self.window, frame=self.frame))
         if isinstance(images, Iterable):
+            from .machine import usable_cores
+            from .prefetch import prefetch  # one image alone needs no threads
+
             return prefetch(images, self._single, workers=usable_cores(), depth=ahead)
         raise InputError(f"a model takes images, not {type(images).__name__}")
 

@@ -10,21 +10,23 @@ several heads runs once for each batch, whatever is asked of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .decode import ImageSource
 from .errors import InputError
 from .frame import Window
 from .image_inputs import ImageReader, InputImage, in_batches, is_one_image
 from .model_info import LoadedInfo
 from .preprocessing import Preprocessor
-from .tasks.classification import Classification, classification, classification_beside
-from .tasks.explanation import Explanation, explanation
 from .tasks.heads import classifier_of, explanation_kind, segmenter_of, target_class
-from .tasks.segmentation import Segmentation, segmentation
+
+if TYPE_CHECKING:  # each task imports its own: a cold start waits for none that is not asked for
+    from .decode import ImageSource
+    from .tasks.classification import Classification
+    from .tasks.explanation import Explanation
+    from .tasks.segmentation import Segmentation
 
 Array = NDArray[np.float32]
 _Answer = TypeVar("_Answer")
@@ -125,6 +127,8 @@ class ImageTasks:
         Warns:
             DecodingNotice: as for `embed`.
         """
+        from .tasks.classification import classification
+
         head = classifier_of(self.info)
         reader = ImageReader(self.preprocess, window, frame)
         return self._each(
@@ -174,6 +178,9 @@ class ImageTasks:
         Warns:
             DecodingNotice: as for `embed`, and where something must be known of the distance of an image's pixels.
         """
+        from .tasks.classification import classification_beside
+        from .tasks.segmentation import segmentation
+
         head = segmenter_of(self.info)
 
         def answer(image: InputImage, outputs: Mapping[str, Array]) -> Segmentation:
@@ -242,6 +249,9 @@ class ImageTasks:
         Warns:
             DecodingNotice: as for `embed`.
         """
+        from .tasks.classification import classification_beside
+        from .tasks.explanation import explanation
+
         kind = explanation_kind(self.info, kind)
         target = target_class(self.info, kind, label)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib import metadata
 
 
 def install_command(extra: str) -> str:
@@ -12,6 +11,8 @@ def install_command(extra: str) -> str:
     A copy that was installed from a folder or a wheel names that place: an index may hold no package of this name, or
     somebody else's.
     """
+    from importlib import metadata  # of what it imports itself, a cold start needs nothing
+
     try:
         origin = json.loads(metadata.distribution("radiodino").read_text("direct_url.json") or "{}")
     except (metadata.PackageNotFoundError, ValueError):

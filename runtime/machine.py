@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +27,8 @@ class Machine:
 @lru_cache(maxsize=1)
 def this_machine() -> Machine:
     """The machine this process runs on."""
+    import platform
+
     info = _cpuinfo()
     flags = set(info.get("flags", info.get("features", "")).split())
     return Machine(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from importlib import metadata
 from os import PathLike
 from pathlib import Path
 from threading import Lock
@@ -162,6 +161,8 @@ class Model(ImageTasks):
 
     def provenance(self) -> dict[str, Any]:
         """What is written into each result: which file, which weights, which arithmetic, for which use. JSON-able."""
+        from importlib import metadata
+
         info = self.info
         heads: dict[str, ClassifierInfo | SegmenterInfo | None]
         heads = {"classifier": info.classifier, "segmenter": info.segmenter}

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 FORBIDDEN = {"torch", "timm", "torchvision", "onnx", "onnxscript", "transformers", "scipy", "sklearn", "pandas"}
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,6 +42,39 @@ def test_importing_the_runtime_loads_no_engine_and_no_dicom():
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in json.loads(finished.stdout)}
     assert not {"openvino", "onnxruntime", "pydicom", "rich", "typer", "pyarrow"} & loaded
+
+
+LIGHT = """
+import json, sys
+import radiodino.runtime
+print(json.dumps(sorted(sys.modules)))
+from radiodino.runtime.decode import decode
+for path in sys.argv[1:]:
+    next(decode(path))
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def test_a_cold_start_loads_only_what_one_image_needs(tmp_path):
+    """Each module costs every start its time and memory: what is loaded for what is a matter of the interface."""
+    paths = [str(tmp_path / "image.png"), str(tmp_path / "image.jpg")]
+    for path in paths:
+        Image.new("L", (9, 9), 3).save(path)
+    finished = subprocess.run([sys.executable, "-c", LIGHT, *paths], capture_output=True, text=True, check=True)
+    imported, decoded = (set(json.loads(line)) for line in finished.stdout.splitlines())
+    package = "radiodino.runtime"
+    later = {f"{package}.{name}" for name in ("dicom.frames", "tasks.segmentation", "tasks.explanation", "prefetch")}
+    assert not {"concurrent.futures", "platformdirs", "PIL.PngImagePlugin", *later} & imported
+    assert not {"PIL.TiffImagePlugin", "PIL.WebPImagePlugin", "pydicom", f"{package}.dicom.frames"} & decoded
+
+
+def test_names_that_are_loaded_late_are_there():
+    import radiodino.runtime as runtime
+
+    for name in runtime.__all__:
+        assert getattr(runtime, name).__name__ == name if name != "VARIANTS" else runtime.VARIANTS
+    with pytest.raises(AttributeError, match="no attribute 'Diagnosis'"):
+        getattr(runtime, "Diagnosis")  # noqa: B009
 
 
 def test_imports_run_one_way():

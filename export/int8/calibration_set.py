@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from radiodino.runtime.decode import decode
-from radiodino.runtime.dicom.file import is_dicom
+from radiodino.runtime.dicom.known import is_dicom
 from radiodino.runtime.errors import InputError, UnreadableImageError
 from radiodino.runtime.machine import usable_cores
 from radiodino.runtime.prefetch import prefetch

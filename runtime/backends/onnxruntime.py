@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import tempfile
-from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from ..compute import Arithmetic, choose_compute
 from ..errors import BackendError, MissingExtraError, ModelFileError
 from ..graph_edit import Array
 from ..install_command import install_command
+from ..installed import installed_versions
 from ..machine import usable_cores
 from ..widen import widen
 from ..wire import bytes_field, varint_field
@@ -110,6 +108,8 @@ class OnnxRuntimeBackend:
 
 def cuda_problem() -> str | None:
     """Why CUDA is not active though ONNX Runtime for CUDA is installed, found by opening a graph of one operator."""
+    import tempfile
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "identity.onnx"
         path.write_bytes(_identity())
@@ -161,13 +161,9 @@ def _status(name: str) -> Status:
 def _installed() -> dict[str, str]:
     """The installed distributions that bring the module ``onnxruntime``, with their versions.
 
-    Read from the package metadata: importing the engine only to learn that would cost a cold start 0.1 s.
+    Importing the engine only to learn that would cost a cold start 0.1 s.
     """
-    found = {}
-    for distribution in ("onnxruntime", "onnxruntime-gpu"):
-        with suppress(metadata.PackageNotFoundError):
-            found[distribution] = metadata.version(distribution)
-    return found
+    return installed_versions("onnxruntime", "onnxruntime-gpu")
 
 
 def _model(job: Job, compute: str, *, fuse: bool) -> tuple[str | bytes, dict[str, Array]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import sys
 import zlib
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from ..errors import UnreadableImageError
 from ..pixels import MAX_PIXELS
 from .elements import TAGS, Elements, reading
+from .known import is_dicom
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -59,18 +59,6 @@ class DicomImage:
     syntax: str
     """One of `SYNTAXES`; `EXPLICIT` where the file is deflated."""
     pixel: PixelData
-
-
-def is_dicom(head: bytes) -> bool:
-    """Whether a file that begins with `head` (132 bytes or more) is in the DICOM file format."""
-    return head[128:132] == b"DICM"
-
-
-def is_dataset(source: object) -> bool:
-    """Whether `source` is a pydicom Dataset, without importing pydicom where nobody else has."""
-    # another thread may be importing it at this moment, so that the module is there and the class is not
-    dataset_class = getattr(sys.modules.get("pydicom.dataset"), "Dataset", None)
-    return dataset_class is not None and isinstance(source, dataset_class)
 
 
 def from_dataset(dataset: Dataset) -> DicomImage:

@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import InputError, UnreadableImageError
-from ..frame import Frame, Window, check_frame, frame_numbers
+from ..frame import NOT_WINDOWED, Frame, Window, check_frame, frame_numbers
 from ..pixels import scale_to_8bit
 from ..source import ByteSource, opened, source_name
 from .elements import Elements, reading, signed16
-from .file import JPEG, DicomImage, from_dataset, from_stream, is_dataset
+from .file import JPEG, DicomImage, from_dataset, from_stream
+from .known import is_dataset
 from .lookup import LookupTable, Rescale, apply_window, extent, map_points, stretch
 from .spacing import pixel_spacing
 from .stored import Header, frame_loader, read_header
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 NO_WINDOW = (
     "it states no window, so its own least and greatest value became black and white (set a window with --window C W)"
 )
-NOT_WINDOWED = "the window was not used, for it applies to grey DICOM images only"
 SURPLUS = "it holds more pixel data than the frames it states, and the rest was not read"
 COLOUR_SPACE = "its JPEG data state another colour space than its header, and the JPEG data were believed"
 

@@ -19,7 +19,7 @@ from ..errors import DicomSourceError, InputError, UnreadableImageError
 from ..extras import require
 from ..source import ByteSource, opened, source_name
 from .elements import reading
-from .file import is_dicom
+from .known import is_dicom
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from PIL import Image
 
-from ..tasks.explanation import CAM, Explanation
+from ..tasks.explanation import Explanation
+from ..tasks.kinds import CAM
 from .display import Display
 from .heat_overlay import draw_heat
 from .legend import GREY, HeatScale, Part, ScaleBar, Text, with_legend

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from ..dicom.file import is_dicom
+from ..dicom.known import is_dicom
 from ..embed.entry import Entry
 from ..errors import DicomSourceError, UnreadableImageError
 from ..inputs.item import Item

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from .classification import Classification
 from .geometry import resize_back
+from .kinds import ATTENTION, CAM
 
-CAM, ATTENTION = "cam", "attention"
-KINDS = (CAM, ATTENTION)
 SCALING = {
     CAM: "0 where a patch speaks for this class no more than for the classes on average, 1 at this image's strongest",
     ATTENTION: "0 at the patch of this image that is attended to least, 1 at the one most, heads averaged",
@@ -60,7 +59,7 @@ def explanation(
 
     Args:
         outputs: of the network, without the batch: ``cam`` (C, N) or ``attention`` (heads, N), N = G·G.
-        kind: one of `KINDS`.
+        kind: one of `radiodino.runtime.tasks.kinds.KINDS`.
         target: of a ``cam``, the index of the class that it speaks for; None takes the class that is said.
         size: height and width of the image as it was given.
         classified: the classification of the same pass; needed for a ``cam``.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..errors import InputError, ModelFileError
 from ..model_info import ClassifierInfo, ModelInfo, SegmenterInfo
-from .explanation import ATTENTION, CAM, KINDS
+from .kinds import ATTENTION, CAM, KINDS
 
 
 def refuse_bad_heads(info: ModelInfo, path: object) -> None:
