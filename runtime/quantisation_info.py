@@ -40,6 +40,8 @@ class QuantisedLayer:
 class GateMeasure:
     """One number of the file beside the fp32 original, over the held-out images."""
 
+    output: str
+    """That it is of."""
     name: str
     value: float
     limit: float | None
@@ -87,3 +89,8 @@ class QuantisationInfo:
     """Of every engine and arithmetic; empty of a dynamic file, which `ModelInfo.verification` judges."""
     limits: tuple[str, ...] = ()
     """What a user must know of such a file, as sentences."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that a user must be told of it, beside what it gained."""
+        return (*(self.calibration.notes if self.calibration else ()), *self.limits)

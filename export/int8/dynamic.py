@@ -22,8 +22,8 @@ LIMITS = (
     "the range of a layer's input is that of its whole batch, so that an image's answer depends a little on the images "
     "beside it",
     "only ONNX Runtime gains by it: OpenVINO computes it more slowly than an fp32 file, so that auto passes it over",
-    "the convolutions of a segmentation head stay float",
 )
+CONVOLUTIONS_STAY = "the convolutions of the segmentation head stay float"
 
 
 def dynamic_layers(layers: Sequence[LinearLayer]) -> list[LinearLayer]:

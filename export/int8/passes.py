@@ -84,11 +84,11 @@ def dynamic_int8(model: onnx.ModelProto) -> Int8:
     layers = dynamic.dynamic_layers(every)
     info = QuantisationInfo(
         method=DYNAMIC,
-        layers=tuple(QuantisedLayer(name=layer.stage, method="of each batch", alpha=None) for layer in layers),
+        layers=tuple(QuantisedLayer(name=layer.stage, method="each batch", alpha=None) for layer in layers),
         kept_float=(),
         calibration=None,
         gate=(),
-        limits=dynamic.LIMITS,
+        limits=dynamic.LIMITS + ((dynamic.CONVOLUTIONS_STAY,) if len(layers) < len(every) else ()),
         kept_share=0.0,
         float_share=_shares(model, layers, ())[1],
     )

@@ -33,8 +33,8 @@ def quantisation_lines(info: QuantisationInfo) -> dict[str, str]:
     ranges = Counter(layer.method for layer in info.layers)
     lines = {
         "int8": (
-            f"{len(info.layers)} layers, {1 - info.float_share:.1%} of the multiply-adds; ranges: "
-            + ", ".join(f"{count} {method}" for method, count in ranges.most_common())
+            f"{len(info.layers)} layers, {1 - info.float_share:.1%} of the multiply-adds; ranges by "
+            + ", ".join(f"{method} ({count})" for method, count in ranges.most_common())
             + (f"; SmoothQuant in {smoothed}" if smoothed else "")
         )
     }
