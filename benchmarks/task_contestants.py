@@ -20,7 +20,7 @@ from radiodino.runtime.model_info import ModelInfo
 from radiodino.runtime.preprocessing import Preprocessor
 
 from .task_answers import Answers, Figures, Outputs, answers, figures, joined
-from .task_limits import LIMITS, MARGIN, Limits, broken
+from .task_limits import LIMITS, ORIGINAL, Limits, broken
 from .task_samples import Sample
 
 _AT_ONCE = 8
@@ -157,6 +157,6 @@ def compared(
     whole = [joined(own) for own in parts]
     rows = []
     for one, found in zip(contestants, whole, strict=True):
-        came = figures(found, whole[0], samples, MARGIN)
+        came = figures(found, whole[0], samples, (one.limits or ORIGINAL).margin)
         rows.append(Row(one, found, came, [] if one.limits is None else broken(came, one.limits)))
     return rows

@@ -13,7 +13,7 @@ from radiodino.runtime.model_info import ModelInfo
 
 from .task_answers import Answers, Figures, dice_of_each
 from .task_contestants import Row
-from .task_limits import MARGIN
+from .task_limits import LIMITS, ORIGINAL
 from .task_samples import Sample, SplitChoice
 
 _NONE = "–"
@@ -76,7 +76,11 @@ def _caption(found: Figures) -> str:
     if found.truth is not None:
         lesions, everything = (found.truth[group]["images"] for group in ("lesions", "all"))
         parts.append(f"Dice and IoU: {everything} images, {lesions} of them with a lesion")
-    parts.append(f"against the original: {found.compared} images, classes where it is clear by more than {MARGIN:g}")
+    bf16 = LIMITS["fp16", "bf16"].margin
+    parts.append(
+        f"against the original: {found.compared} images, classes where it is clear by more than {ORIGINAL.margin:g} "
+        f"(bf16: {bf16:g})"
+    )
     return "; ".join(parts)
 
 
@@ -94,7 +98,6 @@ def document_of(rows: Sequence[Row], samples: Sequence[Sample], info: ModelInfo,
             {"kind": sample.kind, "images": len(sample), "origin": sample.origin, "notes": list(sample.notes)}
             for sample in samples
         ],
-        "margin": MARGIN,
         "recorded": recorded(info),
         "rows": [_of_row(row, samples) for row in rows],
         "notice": info.notice,

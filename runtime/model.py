@@ -70,8 +70,8 @@ class Model(ImageTasks):
             backend: ``auto`` (CUDA where it is really active, else OpenVINO, else ONNX Runtime), or one of
                 ``cuda``, ``openvino``, ``onnxruntime``.
             compute: ``fp32``, ``bf16`` or ``fp16`` arithmetic; None follows the file: fp32 for an fp32 file; for an
-                fp16 file fp16 on a GPU, bf16 on a CPU that has it in hardware, fp32 elsewhere; the float parts of an
-                int8 file likewise, on a CPU alone.
+                fp16 file fp16 on a GPU, bf16 on a CPU that has it in hardware unless the file classifies or segments,
+                fp32 elsewhere; the float parts of an int8 file bf16 or fp32, as the CPU has it.
             threads: CPU threads of one inference, at least 1; None takes the physical cores this process may use.
             batch_size: images of one inference that the engine is prepared for, at least 1. Any number can be run; the
                 first that this did not foresee costs OpenVINO a second compilation, and its memory.
@@ -113,6 +113,7 @@ class Model(ImageTasks):
             compute,
             threads,
             one_image=batch_size == 1,
+            decides=bool(described and (described.classifier or described.segmenter)),
             bf16_residual=described.bf16_residual if described else False,
         )
         opened = open_backend(job, backend)

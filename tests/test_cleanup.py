@@ -70,7 +70,7 @@ def test_each_stage_tensor_is_what_its_module_returns(cleaned, backbone, batch, 
         )
     with torch.no_grad():
         backbone(torch.from_numpy(batch))
-    assert found["blocks.1"].shape[1] == found["norm"].shape[1] == 1  # the last block is computed for the CLS query alone
+    assert found["blocks.1"].shape[1] == found["norm"].shape[1] == 1  # of the last block CLS alone
     for name in names:
         wanted = expected[name]
         wanted = wanted[:, : found[name].shape[1]] if wanted.ndim == 3 else wanted

@@ -32,6 +32,20 @@ def test_arithmetic_follows_the_file_unless_asked_otherwise(arithmetic, precisio
     assert choose_compute("engine", arithmetic, precision=precision, requested=requested) == expected
 
 
+@pytest.mark.parametrize(
+    ("arithmetic", "precision", "requested", "expected"),
+    [
+        (AMX, "fp16", None, "fp32"),
+        (AMX, "fp16", "bf16", "bf16"),
+        (CUDA, "fp16", None, "fp16"),
+        (AMX, "int8", None, "bf16"),
+    ],
+)
+def test_what_decides_is_not_rounded_to_bf16_unasked(arithmetic, precision, requested, expected):
+    found = choose_compute("engine", arithmetic, precision=precision, requested=requested, decides=True)
+    assert found == expected
+
+
 @pytest.mark.parametrize("requested", ["bf16", "fp16", "int4"])
 def test_what_is_not_to_be_had_is_an_error_not_a_fall_back(requested):
     with pytest.raises(BackendError, match=f"does not compute in {requested}: choose fp32"):

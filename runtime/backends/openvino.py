@@ -47,7 +47,9 @@ class OpenVINOBackend:
         self._core = openvino.Core()
         self._job = job
         self.version = _version(openvino)
-        self.compute = choose_compute(NAME, _arithmetic(self._core), precision=job.precision, requested=job.compute)
+        self.compute = choose_compute(
+            NAME, _arithmetic(self._core), precision=job.precision, requested=job.compute, decides=job.decides
+        )
         self.threads = job.threads or usable_cores()
         self._requests: dict[int | None, Any] = {}
         """By the number of images that was compiled for, None for any."""

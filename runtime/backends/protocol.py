@@ -45,6 +45,8 @@ class Job:
     not to use it."""
     one_image: bool = False
     """Whether to prepare for one image at a time; other numbers are prepared for when they come."""
+    decides: bool = False
+    """Whether the file classifies or segments."""
     bf16_residual: bool = False
     """See `radiodino.runtime.model_info.ModelInfo`."""
 
