@@ -162,12 +162,13 @@ def _from_file(stream: BinaryIO, head: bytes, window: Window | None, frame: int 
                 image.seek(number - 1)
                 refuse_size(*image.size)
             image.load()
-        yield _frame(image, number if count > 1 else None, window)
+        # decoding the next page may draw into the memory of this one
+        yield _frame(image, number if count > 1 else None, window, share=count == 1)
 
 
-def _frame(image: Image.Image, number: int | None, window: Window | None) -> Frame:
+def _frame(image: Image.Image, number: int | None, window: Window | None, *, share: bool = False) -> Frame:
     notices = ([FAINT] if is_faint(image) else []) + ([NOT_WINDOWED] if window else [])
-    return Frame(to_8bit(image), number, "; ".join(notices) or None)
+    return Frame(to_8bit(image, share=share), number, "; ".join(notices) or None)
 
 
 def _format_of(head: bytes) -> str | None:

@@ -46,7 +46,7 @@ class UnreadableImageError(RadioDinoError):
 
 
 class DecodingNotice(UserWarning):
-    """Something was decided in decoding an image that its file does not state, for example its grey window."""
+    """What a user must know of an image: what its file does not state and decoding decided, or that it is blank."""
 
 
 class ModelFileError(RadioDinoError):

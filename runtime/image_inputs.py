@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .blank import BLANK, is_blank
 from .decode import ImageSource, decode
 from .errors import DecodingNotice, InputError
 from .frame import Frame, Window
@@ -49,7 +50,7 @@ class ImageReader:
     """Reads images, all with the same settings; thread-safe.
 
     Warns:
-        DecodingNotice: something was decided that an image does not state.
+        DecodingNotice: something was decided that an image does not state, or it is blank.
     """
 
     preprocess: Preprocess
@@ -90,7 +91,8 @@ class ImageReader:
         return self._input(first, source)
 
     def _input(self, frame: Frame, source: ImageSource) -> InputImage:
-        for notice in (frame.notice, frame.spacing_notice if self.measures else None):
+        blank = BLANK if is_blank(frame.image) else None
+        for notice in (frame.notice, frame.spacing_notice if self.measures else None, blank):
             if notice:
                 warnings.warn(f"{_name(source)}: {notice}", DecodingNotice, stacklevel=2)
         width, height = frame.image.size
@@ -113,7 +115,8 @@ def in_batches(
     batch: list[InputImage] = []
 
     def outputs() -> Iterator[tuple[InputImage, dict[str, Array]]]:
-        found = run(np.stack([image.pixels for image in batch]))
+        pixels = [image.pixels for image in batch]
+        found = run(np.stack(pixels) if len(pixels) > 1 else pixels[0][np.newaxis])
         for index, image in enumerate(batch):
             yield image, {name: values[index] for name, values in found.items()}
 

@@ -79,7 +79,7 @@ class ImageTasks:
             InputError: a wrong argument, or an image with several frames among others and no `frame` to choose.
 
         Warns:
-            DecodingNotice: something was decided that an image does not state, such as its grey window.
+            DecodingNotice: something was decided that an image does not state, such as its grey window; or it is blank.
         """
         reader = ImageReader(self.preprocess, window, frame)
         rows = self._each(images, lambda _, outputs: outputs["embedding"], reader, batch_size)

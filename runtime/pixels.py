@@ -40,7 +40,7 @@ def refuse_size(width: int, height: int) -> None:
         )
 
 
-def to_8bit(image: Image.Image) -> Image.Image:
+def to_8bit(image: Image.Image, *, share: bool = False) -> Image.Image:
     """A new 8-bit image of mode ``L`` or ``RGB`` with the pixels of `image` and none of its metadata.
 
     For every mode but the 16-bit ones, ``to_8bit(image).convert("RGB")`` equals ``image.convert("RGB")`` bit by bit.
@@ -51,6 +51,10 @@ def to_8bit(image: Image.Image) -> Image.Image:
     ``round(value / 257)``; it is never stretched by the image's own extremes. PIL itself decodes 16-bit colour to its
     8 high bits.
 
+    Args:
+        image: of any mode and size.
+        share: whether the result may share the memory of `image`, which nobody changes any more.
+
     Raises:
         UnreadableImageError: where the values have no defined range (mode F, or mode I outside 0 to 65535), or PIL
             knows no conversion of the mode to RGB.
@@ -60,7 +64,9 @@ def to_8bit(image: Image.Image) -> Image.Image:
         return _plain(Image.fromarray(scale_to_8bit(_sixteen_bit(image), 65535)))
     if image.mode == "F":
         raise UnreadableImageError("floating-point grey values have no defined range: save it as 8 or 16 bits first")
-    bare = _plain(image.copy())  # without a transparency entry, which only makes PIL warn
+    # Pillow says in no other way that an image shall share the pixels of another.
+    bare = image._new(image.im) if share else image.copy()
+    bare = _plain(bare)  # without a transparency entry, which only makes PIL warn
     mode = "L" if image.mode in _GREY_MODES else "RGB"
     try:
         return bare if bare.mode == mode else _plain(bare.convert(mode))

@@ -181,8 +181,11 @@ def test_notices_are_kept(here):
 def test_an_image_is_blank_where_all_its_pixels_are_equal(mode):
     image = Image.new(mode, (30, 20), 77)
     assert is_blank(image)
-    image.putpixel((29, 19), 78)
-    assert not is_blank(image)
+    for place in ((29, 19), (0, 0), (7, 13)):
+        other = image.copy()
+        other.putpixel(place, 78)
+        assert not is_blank(other)
+    assert is_blank(Image.new(mode, (1, 1)))
 
 
 def test_an_interrupted_build_goes_on(scans):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -101,6 +102,20 @@ def test_what_was_decided_in_decoding_is_said(model):
         model.embed(path)
     with pytest.warns(DecodingNotice, match="it states no window"):
         list(model.embed(iter([path])))
+
+
+@pytest.mark.parametrize("task", ["embed", "classify", "segment", "explain"])
+def test_a_blank_image_is_said_to_be_blank(toy_tasks, task):
+    model = Model.load(toy_tasks, cache=False)
+    black = np.zeros((30, 40), np.uint8)
+    with pytest.warns(DecodingNotice, match="an image: blank: all its pixels are equal"):
+        getattr(model, task)(black)
+    with pytest.warns(DecodingNotice, match="blank"):
+        list(getattr(model, task)(iter([black])))
+    black[29, 39] = 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        getattr(model, task)(black)
 
 
 def test_threads_may_share_a_model(model, images):

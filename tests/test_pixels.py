@@ -40,6 +40,8 @@ def test_converts_to_the_same_rgb_as_the_image_itself(mode, width, height, seed)
     assert result.mode == ("L" if mode in GREY else "RGB")
     assert result.convert("RGB").tobytes() == image.convert("RGB").tobytes()
     assert image.tobytes() == before
+    shared = to_8bit(image, share=True)
+    assert (shared.mode, shared.tobytes(), shared.info) == (result.mode, result.tobytes(), {})
 
 
 @pytest.mark.filterwarnings("error")

@@ -15,7 +15,7 @@ from ..pixels import scale_to_8bit
 Point: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 """A function of each value alone, from an array of shape (k,) to one of shape (k,) or (k, 3)."""
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ def stretch(values: NDArray[np.float64], low: float, span: float) -> NDArray[np.
 def map_points(stored: NDArray[Any], point: Point, channels: int | None = None) -> NDArray[np.uint8]:
     """`point` applied to every value of `stored`, block by block so that wide intermediates stay small.
 
-    Images of at most 16 bits and more pixels than values go through one table of all values: the result is the same.
+    Images of at most 16 bits and more pixels than values between their least and their greatest go through one table of
+    these values: the result is the same.
 
     Args:
         stored: integers or floats of shape (rows, columns).
@@ -99,15 +100,19 @@ def map_points(stored: NDArray[Any], point: Point, channels: int | None = None) 
         uint8 of shape (rows, columns) or (rows, columns, channels).
     """
     flat = np.ascontiguousarray(stored).reshape(-1)
-    width = flat.dtype.itemsize
-    if flat.dtype.kind in "iu" and width <= 2 and flat.size > 1 << 8 * width:
-        unsigned = np.dtype(f"u{width}")
-        table = point(np.arange(1 << 8 * width, dtype=unsigned).view(flat.dtype))
-        flat, point = flat.view(unsigned), table.__getitem__
+    if flat.dtype.kind in "iu" and flat.dtype.itemsize <= 2:
+        least, greatest = int(flat.min()), int(flat.max())
+        if flat.size > greatest - least:
+            point = _by_table(point(np.arange(least, greatest + 1).astype(flat.dtype)), least)
     result = np.empty(flat.shape if channels is None else (*flat.shape, channels), np.uint8)
     for start in range(0, flat.size, _CHUNK):
         result[start : start + _CHUNK] = point(flat[start : start + _CHUNK])
     return result.reshape(stored.shape if channels is None else (*stored.shape, channels))
+
+
+def _by_table(table: NDArray[Any], first: int) -> Point:
+    """The function whose values from `first` on are `table`."""
+    return lambda values: table[np.subtract(values, first, dtype=np.intp)]
 
 
 def extent(
