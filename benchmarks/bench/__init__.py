@@ -1,0 +1,1 @@
+"""``radiodino-bench``: engines and precisions beside the PyTorch original, and beside what one would take otherwise."""

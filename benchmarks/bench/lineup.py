@@ -1,0 +1,149 @@
+"""Who takes part: engines × precisions, and why a pair that was asked for is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from radiodino.runtime.backends import statuses
+from radiodino.runtime.backends.protocol import Status
+from radiodino.runtime.errors import BackendError, InputError
+from radiodino.runtime.machine import has_hardware_bf16
+
+from .contender import PYTORCH, PYTORCH_COMPILE
+
+CUDA_ORIGINAL, CUDA_COMPILE = "pytorch-cuda", "pytorch-cuda-compile"
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-dynamic")
+_TORCH: dict[str, tuple[str, tuple[str, ...]]] = {
+    # engine: device, precisions
+    PYTORCH: ("cpu", ("fp32", "bf16")),
+    PYTORCH_COMPILE: ("cpu", ("fp32", "bf16")),
+    CUDA_ORIGINAL: ("cuda", ("fp32", "fp16", "bf16")),
+    CUDA_COMPILE: ("cuda", ("fp32", "fp16", "bf16")),
+}
+_RUNTIME: dict[str, tuple[str, ...]] = {
+    "onnxruntime": ("fp32", "fp16", "int8", "int8-dynamic"),
+    "openvino": ("fp32", "fp16", "bf16", "int8", "int8-dynamic"),
+    "cuda": ("fp32", "fp16"),
+    "tensorrt": ("fp32", "fp16"),
+}
+ENGINES = (*_TORCH, *_RUNTIME)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One engine in one precision."""
+
+    engine: str
+    precision: str
+    compute: str | None
+    """The arithmetic to be told; None follows the file."""
+    device: str
+
+    @property
+    def is_torch(self) -> bool:
+        """Whether it runs the original's module, not a file."""
+        return self.engine in _TORCH
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """Who takes part, and who does not."""
+
+    entries: tuple[Entry, ...]
+    left_out: dict[str, str]
+    """Why, by ``engine precision``."""
+
+
+def default_engines() -> tuple[str, ...]:
+    """PyTorch eager and every engine of the runtime that can be used here."""
+    usable = {status.name for status in _statuses() if status.arithmetic}
+    return (PYTORCH, *(engine for engine in _RUNTIME if engine in usable and (engine != "cuda" or _has_cuda())))
+
+
+def lineup(engines: Sequence[str], precisions: Sequence[str], isa: str | None) -> Lineup:
+    """Every one of `engines` in every one of `precisions` that it has, the original of its device first.
+
+    Args:
+        engines: of `ENGINES`.
+        precisions: of `PRECISIONS`.
+        isa: of `radiodino.benchmarks.bench.isa.LIMITS`; with one, nothing is computed in bf16.
+
+    Raises:
+        InputError: an engine or a precision is unknown.
+        BackendError: an engine that was asked for cannot be used here.
+    """
+    check_names("--engines", engines, ENGINES)
+    check_names("--precisions", precisions, PRECISIONS)
+    bf16 = has_hardware_bf16() is True and isa is None
+    entries: dict[Entry, None] = {}
+    left_out: dict[str, str] = {}
+    for engine in engines:
+        _refuse_unusable(engine)
+        device = _device(engine)
+        entries.setdefault(Entry(CUDA_ORIGINAL if device == "cuda" else PYTORCH, "fp32", "fp32", device))
+    for precision in precisions:
+        for engine in engines:
+            reason = _why_not(engine, precision, precisions, bf16=bf16)
+            if reason:
+                left_out[f"{engine} {precision}"] = reason
+                continue
+            told = precision if engine in _TORCH or precision == "bf16" else None
+            if engine == "openvino" and told is None and not bf16:
+                told = "fp32"  # what it would take by itself on the CPU that this one is limited to
+            entries.setdefault(Entry(engine, precision, told, _device(engine)))
+    return Lineup(tuple(entries), left_out)
+
+
+def check_names(option: str, asked: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse names that nobody knows.
+
+    Raises:
+        InputError: where there is one, or none at all is given.
+    """
+    if not asked:
+        raise InputError(f"{option} names nothing: choose {', '.join(known)}")
+    for name in asked:
+        if name not in known:
+            raise InputError(f"{option} names '{name}', which there is not: choose {', '.join(known)}")
+
+
+def _why_not(engine: str, precision: str, precisions: Sequence[str], *, bf16: bool) -> str | None:
+    offered = _TORCH[engine][1] if engine in _TORCH else _RUNTIME[engine]
+    if precision not in offered:
+        return f"{engine} has no {precision} here: it has {', '.join(offered)}"
+    if precision == "bf16" and _device(engine) == "cpu" and not bf16:
+        return "this CPU, or the one that it is limited to, has no bf16 in hardware"
+    if engine == "openvino" and precision == "bf16" and "fp16" in precisions:
+        return "it is the row of fp16: OpenVINO computes an fp16 file in bf16 here"
+    return None
+
+
+def _device(engine: str) -> str:
+    if engine in _TORCH:
+        return _TORCH[engine][0]
+    return "cuda" if engine in ("cuda", "tensorrt") else "cpu"
+
+
+def _refuse_unusable(engine: str) -> None:
+    if engine in _TORCH:
+        if _device(engine) == "cuda" and not _has_cuda():
+            raise BackendError(f"{engine} was asked for, and PyTorch finds no CUDA device: leave it out of --engines")
+        return
+    found = {status.name: status for status in _statuses()}.get(engine)
+    if found is None:
+        raise BackendError(f"{engine} was asked for, and this radiodino has no such backend: leave it out of --engines")
+    if found.problem:
+        raise BackendError(f"{engine} was asked for and cannot be used: {found.problem}")
+
+
+@lru_cache(maxsize=1)
+def _statuses() -> tuple[Status, ...]:
+    return tuple(statuses())
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

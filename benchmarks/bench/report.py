@@ -1,0 +1,65 @@
+"""All that a run found, as a document for machines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from radiodino.runtime.atomic import atomic_path
+from radiodino.runtime.errors import InputError
+from radiodino.runtime.machine import Machine
+from radiodino.runtime.typed_document import DocumentError, from_document
+
+from .row import Row, WorkNote
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """One run of ``radiodino-bench``."""
+
+    schema: int = SCHEMA
+    machine: Machine
+    isa: str | None
+    """To which all engines were limited that can be, of `radiodino.benchmarks.bench.isa.LIMITS`."""
+    date: str
+    """UTC, ISO 8601."""
+    versions: dict[str, str]
+    """Of what computes."""
+    rounds: int
+    works: tuple[WorkNote, ...]
+    rows: tuple[Row, ...]
+    """Those of one work one after the other, the original of each device first."""
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Write `report` as JSON; a file that is there is replaced.
+
+    Raises:
+        OutputError: where it cannot be written.
+    """
+    with atomic_path(path, overwrite=True) as temporary:
+        temporary.write_text(json.dumps(asdict(report), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_report(path: Path) -> Report:
+    """What `write_report` wrote.
+
+    Raises:
+        InputError: there is no such file, or it is none, or of another version.
+    """
+    cure = "give a file that  radiodino-bench --output FILE  wrote"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}: {cure}") from None
+    except (OSError, ValueError):
+        raise InputError(f"{path} cannot be read as JSON: {cure}") from None
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise InputError(f"{path} is no report of schema {SCHEMA}: {cure}, of this version")
+    try:
+        return from_document(Report, document)
+    except DocumentError as error:
+        raise InputError(f"{path} is no whole report ({error}): {cure}") from None

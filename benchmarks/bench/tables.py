@@ -1,0 +1,157 @@
+"""A report as tables: for the terminal, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.table import Column, Table
+
+from .report import Report
+from .row import Row, WorkNote
+
+_NONE = "–"
+
+
+def _number(value: float | None, form: str) -> str:
+    return _NONE if value is None else format(value, form)
+
+
+def _percent(value: float | None) -> str:
+    return _NONE if value is None else f"{100 * value:.0f} %"
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def _ratio(row: Row) -> str:
+    return (
+        "1 (the original)" if row.is_original else f"{row.ratio.value:.2f} ({row.ratio.low:.2f}–{row.ratio.high:.2f})"
+    )
+
+
+def _label(row: Row) -> str:
+    found = row.quality
+    if found is None or found.label is None or found.same_label is None:
+        return _NONE if found is None or found.dice_to_original is None else f"Dice {found.dice_to_original:.4f}"
+    said = f"{100 * found.same_label:.1f} % of {found.clear}"
+    return said if found.dice_to_original is None else f"{said}, Dice {found.dice_to_original:.4f}"
+
+
+def _score(row: Row, name: str) -> str:
+    value = row.quality.scores.get(name) if row.quality else None
+    if value is None or row.quality is None:
+        return _NONE
+    change = "" if row.is_original else f" ({100 * row.quality.changes[name]:+.1f})"
+    return f"{100 * value:.1f}{change}"
+
+
+_Cell = Callable[[Row], str]
+SPEED: dict[str, _Cell] = {
+    "engine": lambda row: row.name,
+    "computes in": lambda row: row.compute if not row.precision.startswith("int8") else f"int8, {row.compute}",
+    "p50 (ms)": lambda row: _milliseconds(row.latency.p50),
+    "p95": lambda row: _milliseconds(row.latency.p95),
+    "p99": lambda row: _milliseconds(row.latency.p99),
+    "spread": lambda row: _percent(row.latency.spread),
+    "images/s": lambda row: f"{row.images_per_second:.4g}",
+    "× faster (95 %)": _ratio,
+    "GFLOP/s": lambda row: f"{row.gflops:.3g}",
+    "of peak": lambda row: _percent(row.peak_share),
+}
+COST: dict[str, _Cell] = {
+    "engine": lambda row: row.name,
+    "import (s)": lambda row: f"{row.import_seconds:.2f}",
+    "load (s)": lambda row: f"{row.load_seconds:.2f}",
+    "first run (ms)": lambda row: _milliseconds(1000 * row.first_seconds),
+    "peak memory (MiB)": lambda row: _number(row.peak_mib, ".0f"),
+    "file (MB)": lambda row: f"{row.file_bytes / 1e6:.1f}",
+}
+QUALITY: dict[str, _Cell] = {
+    "engine": lambda row: row.name,
+    "cosine, mean": lambda row: _number(row.quality.mean_cosine if row.quality else None, ".6f"),
+    "smallest": lambda row: _number(row.quality.min_cosine if row.quality else None, ".6f"),
+    "same label": _label,
+}
+_SCORES: dict[str, _Cell] = {
+    "accuracy (%)": lambda row: _score(row, "accuracy"),
+    "F1 (%)": lambda row: _score(row, "f1"),
+    "AUC (%)": lambda row: _score(row, "auc"),
+    "Dice, lesions (%)": lambda row: _score(row, "dice"),
+}
+
+
+def columns(rows: Sequence[Row]) -> list[dict[str, _Cell]]:
+    """Of the tables of one work, each column with what it says of a row; scores that no row has are left out."""
+    scores = {name: cell for name, cell in _SCORES.items() if any(cell(row) != _NONE for row in rows)}
+    return [SPEED, COST, {**QUALITY, **scores}]
+
+
+def work_heading(note: WorkNote, rows: Sequence[Row]) -> str:
+    """What is measured, and what it costs."""
+    first = rows[0]
+    return (
+        f"{note.work}, {note.work.weights} weights: {first.parameters / 1e6:.1f} M parameters, {first.gmacs:.2f} GMACs"
+    )
+
+
+def work_notes(note: WorkNote, rows: Sequence[Row]) -> list[str]:
+    """What must be known of its rows, as sentences."""
+    peaks = ", ".join(f"{name} {value:.0f}" for name, value in note.peaks.items())
+    said = [f"GFLOP/s of the fastest matrix product: {peaks}"] if peaks else []
+    said.append(f"answers were compared on {note.images}")
+    if note.noise:
+        said.append(note.noise)
+    said += [f"{row.name}: {remark}" for row in rows for remark in row.remarks]
+    unstable = [row.name for row in rows if not row.stable]
+    if unstable:
+        said.append(f"not stable when the rounds began: {', '.join(unstable)}")
+    said += [f"{name} is left out: {reason}" for name, reason in note.left_out.items()]
+    return said
+
+
+def rows_of(report: Report, note: WorkNote) -> list[Row]:
+    """The rows of one work."""
+    return [row for row in report.rows if row.work == note.work]
+
+
+def machine_line(report: Report) -> str:
+    """Where and with what it was measured."""
+    machine = report.machine
+    limit = f", engines limited to {report.isa}" if report.isa else ""
+    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
+    return (
+        f"{machine.processor}, {machine.usable_cores} cores{limit}; {versions}; {report.rounds} rounds, {report.date}"
+    )
+
+
+def terminal_tables(report: Report, note: WorkNote) -> list[Table]:
+    """The tables of one work."""
+    rows = rows_of(report, note)
+    found = []
+    for number, cells in enumerate(columns(rows)):
+        title = None if number else work_heading(note, rows)
+        table = Table(*(Column(name, no_wrap=name == "engine") for name in cells), title=title, title_justify="left")
+        for row in rows:
+            table.add_row(*(cell(row) for cell in cells.values()), style="dim" if row.is_peer else None)
+        found.append(table)
+    return found
+
+
+def markdown(report: Report) -> str:
+    """The whole report."""
+    lines = ["# radiodino-bench", "", machine_line(report), ""]
+    for note in report.works:
+        rows = rows_of(report, note)
+        lines += [f"## {work_heading(note, rows)}", ""]
+        for cells in columns(rows):
+            lines += [_line(list(cells)), _line(["---"] * len(cells))]
+            lines += [_line([cell(row) for cell in cells.values()]) for row in rows]
+            lines.append("")
+        lines += [f"- {sentence}" for sentence in work_notes(note, rows)]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

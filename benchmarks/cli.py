@@ -1,0 +1,186 @@
+"""``radiodino-bench``: what an export costs and gains on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from radiodino.runtime import console as ending
+from radiodino.runtime.atomic import atomic_path, refuse_existing
+from radiodino.runtime.extras import require
+from radiodino.runtime.model_info import TASKS
+from radiodino.runtime.variants import VARIANTS
+
+from .bench.isa import LIMITS
+from .bench.settings import QUICK, BenchSettings, listed, names
+
+if TYPE_CHECKING:
+    from .bench.report import Report
+    from .bench.row import WorkNote
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Measure exported Radio DINO files beside their PyTorch original, and beside what one would take otherwise.",
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+@app.callback(invoke_without_command=True)
+def bench(
+    context: typer.Context,
+    variant: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(VARIANTS)}.")] = "tiny",
+    task: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(TASKS)}.")] = "embed",
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="As of radiodino-export (repeatable for heads), or random, for heads too. By default the "
+            "demonstration weights where there are some of that variant and size, else random ones.",
+            show_default=False,
+        ),
+    ] = None,
+    head: Annotated[str, typer.Option(help="Of random segmenters: paper or lite.")] = "lite",
+    engines: Annotated[
+        str,
+        typer.Option(
+            help="Comma-separated, of pytorch (eager fp32, which is always measured: the original), pytorch-compile, "
+            "onnxruntime, openvino, cuda, tensorrt, pytorch-cuda, pytorch-cuda-compile; by default pytorch and what "
+            "the runtime can use here.",
+            show_default=False,
+        ),
+    ] = "",
+    precisions: Annotated[
+        str, typer.Option(help="Comma-separated, of fp32, fp16, bf16, int8, int8-dynamic.")
+    ] = "fp32,fp16,int8",
+    batch_size: Annotated[str, typer.Option(help="Images of one run, comma-separated.")] = "1",
+    image_size: Annotated[
+        str,
+        typer.Option(help="Sides in pixels, comma-separated; by default 224, or the heads' own.", show_default=False),
+    ] = "",
+    threads: Annotated[
+        str, typer.Option(help="CPU threads, comma-separated; by default the physical cores.", show_default=False)
+    ] = "",
+    peers: Annotated[
+        bool,
+        typer.Option(
+            "--peers",
+            help="Measure beside, in the same rounds, what one would take otherwise: plain torch.onnx.export, ONNX "
+            "Runtime's quantisers, optimum, OpenVINO's converter, NNCF.",
+        ),
+    ] = False,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="Labelled images to judge answers on, and to calibrate int8 files on; repeatable."),
+    ] = None,
+    masks: Annotated[
+        list[str] | None, typer.Option(help="Images with masks, for tasks that segment; repeatable.")
+    ] = None,
+    images: Annotated[int, typer.Option(help="Of each of them at most.")] = BenchSettings.images,
+    fractions: Annotated[str, typer.Option(help="Split of --data and --masks as the heads were trained with.")] = (
+        "0.7,0.1,0.2"
+    ),
+    split_seed: Annotated[int, typer.Option(help="Likewise.")] = 0,
+    group: Annotated[str | None, typer.Option(help="Likewise.")] = None,
+    calibration: Annotated[
+        list[str] | None,
+        typer.Option(help="Real images for int8 files, ours and peers'; by default those of --data; repeatable."),
+    ] = None,
+    calibration_count: Annotated[int, typer.Option(help="Of them at most.")] = BenchSettings.calibration_count,
+    isa: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Limit all engines alike to an older CPU's instruction sets: {', '.join(LIMITS)}. ONNX Runtime has "
+            "no such switch; its rows say so."
+        ),
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="In each, every engine has its turn.")] = BenchSettings.rounds,
+    round_seconds: Annotated[float, typer.Option(help="Of a turn, at least.")] = BenchSettings.round_seconds,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Three short rounds, few images: under two minutes for tiny on 2 cores.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write all as JSON, raw samples too.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")] = None,
+) -> None:
+    """Measure every engine in every precision, each in its own process, in interleaved rounds."""
+    if context.invoked_subcommand:
+        return
+    require("dev", "torch", "timm", "onnx", "onnxscript", "fvcore", "psutil")
+    for path in (output, markdown):
+        if path is not None:
+            refuse_existing(path, overwrite=True)
+    settings = BenchSettings(
+        variants=names("--variant", variant),
+        tasks=names("--task", task),
+        weights=tuple(weights or ("auto",)),
+        head=head,
+        engines=names("--engines", engines),
+        precisions=names("--precisions", precisions),
+        batch_sizes=listed("--batch-size", batch_size, int),
+        image_sizes=listed("--image-size", image_size, int),
+        threads=listed("--threads", threads, int),
+        peers=peers,
+        data=tuple(data or ()),
+        masks=tuple(masks or ()),
+        images=images,
+        fractions=_shares(fractions),
+        split_seed=split_seed,
+        group=group,
+        calibration=tuple(calibration or ()),
+        calibration_count=calibration_count,
+        isa=isa,
+        rounds=rounds,
+        round_seconds=round_seconds,
+    )
+    if quick:
+        settings = replace(settings, **QUICK)  # type: ignore[arg-type]
+    settings.check()
+
+    from .bench.report import write_report
+    from .bench.run import run
+    from .bench.tables import machine_line, rows_of, terminal_tables, work_notes
+    from .bench.tables import markdown as as_markdown
+    from .print_table import print_table
+
+    try:
+        with err.status("starting") as status:
+
+            def finished(report: Report, note: WorkNote) -> None:
+                status.stop()
+                for table in terminal_tables(report, note):
+                    print_table(table)
+                for sentence in work_notes(note, rows_of(report, note)):
+                    out.print(f"note     {sentence}", soft_wrap=True, markup=False)
+                if output is not None:
+                    write_report(report, output)
+                status.start()
+
+            report = run(settings, lambda step: status.update(f"{step} …"), finished)
+    except KeyboardInterrupt:
+        ending.fail("interrupted", ending.INTERRUPTED)
+    out.print(f"machine  {machine_line(report)}", soft_wrap=True, markup=False)
+    if output is not None:
+        out.print(f"wrote    {output}", soft_wrap=True, markup=False)
+    if markdown is not None:
+        with atomic_path(markdown, overwrite=True) as temporary:
+            temporary.write_text(as_markdown(report), encoding="utf-8")
+        out.print(f"wrote    {markdown}", soft_wrap=True, markup=False)
+
+
+def _shares(text: str) -> tuple[float, float, float]:
+    from radiodino.train.features.texts import shares
+
+    return shares(text)
+
+
+def main() -> None:
+    """Entry point of ``radiodino-bench``."""
+    ending.run(app)
+
+
+if __name__ == "__main__":
+    main()
