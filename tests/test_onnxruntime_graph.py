@@ -34,7 +34,7 @@ def network_inputs(count, seed=0):
 
 
 def backend(path, precision="fp32", **options):
-    return OnnxRuntimeBackend(Job(path, precision=precision, cache_key=None, compute=None, threads=1, **options))
+    return OnnxRuntimeBackend(Job(path, precision=precision, cache_key=None, compute=None, threads=2, **options))
 
 
 def unfused(path, monkeypatch, precision="fp32"):
@@ -131,6 +131,13 @@ def test_runs_repeat_bit_for_bit(int8_path):
     opened = backend(int8_path, "int8")
     first, second = opened.run(network_inputs(3)), opened.run(network_inputs(3))
     assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_prepared_for_one_image_the_function_is_the_same(int8_path):
+    one, many = backend(int8_path, "int8", one_image=True), backend(int8_path, "int8")
+    for batch in BATCHES:
+        first, second = one.run(network_inputs(batch)), many.run(network_inputs(batch))
+        assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
 def test_layers_that_stayed_float_are_fused_as_such(toy_tasks):
