@@ -39,8 +39,8 @@ def folded(backbone: nn.Module) -> nn.Module:
 
 
 def _fold_norm(norm: nn.LayerNorm, linear: nn.Linear) -> None:
-    linear.bias += linear.weight @ norm.bias
-    linear.weight *= norm.weight
+    linear.bias.add_(linear.weight @ norm.bias)
+    linear.weight.mul_(norm.weight)
     norm.weight.fill_(1.0)
     norm.bias.zero_()
 
@@ -49,6 +49,6 @@ def _fold_scale(scale: nn.Module, linear: nn.Linear) -> nn.Module:
     if isinstance(scale, nn.Identity):
         return scale
     gamma = cast(Any, scale).gamma
-    linear.weight *= gamma[:, None]
-    linear.bias *= gamma
+    linear.weight.mul_(gamma[:, None])
+    linear.bias.mul_(gamma)
     return nn.Identity()

@@ -143,9 +143,9 @@ class _Graph:
         follower = self._only_reader(name)
         if follower is None or follower.op_type != "Add" or set(follower.input) & set(self.dims):
             return None
-        total = follower.output[0]
+        total = str(follower.output[0])
         follower = self._only_reader(total)
-        return follower.output[0] if follower is not None and follower.op_type == "Relu" else total
+        return str(follower.output[0]) if follower is not None and follower.op_type == "Relu" else total
 
     def _only_reader(self, name: str) -> NodeProto | None:
         readers = self.readers.get(name, [])

@@ -22,7 +22,7 @@ def keep_residual_in_bf16(model: Any) -> None:
     """
     from openvino import opset13 as operators
 
-    tips = {}
+    tips: dict[int, Any] = {}
     for node in model.get_ordered_ops():
         for output in node.outputs():
             tips |= {int(found[1]): output for name in output.get_names() if (found := _BLOCK.fullmatch(name))}
