@@ -171,6 +171,29 @@ def bench(
         out.print(f"wrote    {markdown}", soft_wrap=True, markup=False)
 
 
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(help="What  radiodino-bench --output  wrote.")],
+    after: Annotated[Path, typer.Argument(help="What it wrote later.")],
+) -> None:
+    """Tell what moved beyond noise: each engine's ratio to the PyTorch original of its own run, files and answers."""
+    from .bench.compare import SAME
+    from .bench.compare import compare as compared
+    from .bench.report import read_report
+    from .bench.tables import comparison_table
+    from .print_table import print_table
+
+    found = compared(read_report(before), read_report(after))
+    print_table(comparison_table(found))
+    for word, names_ in (("gone", found.gone), ("new", found.new)):
+        for name in names_:
+            out.print(f"{word:<9}{name}", soft_wrap=True, markup=False)
+    for note in found.notes:
+        out.print(f"note     {note}", soft_wrap=True, markup=False)
+    moved = [f"{change.name} ({change.work}) {change.verdict}" for change in found.changes if change.verdict != SAME]
+    out.print(f"moved    {'; '.join(moved) or 'nothing beyond noise'}", soft_wrap=True, markup=False)
+
+
 def _shares(text: str) -> tuple[float, float, float]:
     from radiodino.train.features.texts import shares
 

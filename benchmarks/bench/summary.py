@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_DRAWS = 2000
+DRAWS = 2000
+"""Of rounds, for a bootstrap interval."""
 CONFIDENCE = 0.95
+"""Of such an interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,7 @@ def ratio(reference: Sequence[float], medians: Sequence[float]) -> Ratio:
         medians: seconds, as many.
     """
     each = np.asarray(reference, np.float64) / np.asarray(medians, np.float64)
-    drawn = np.random.default_rng(0).choice(each, (_DRAWS, len(each)))
+    drawn = np.random.default_rng(0).choice(each, (DRAWS, len(each)))
     low, high = np.percentile(np.median(drawn, axis=1), (50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)))
     return Ratio(value=float(np.median(each)), low=float(low), high=float(high))
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from rich.table import Column, Table
 
+from .compare import SAME, Comparison
 from .report import Report
 from .row import Row, WorkNote
 
@@ -136,6 +137,24 @@ def terminal_tables(report: Report, note: WorkNote) -> list[Table]:
             table.add_row(*(cell(row) for cell in cells.values()), style="dim" if row.is_peer else None)
         found.append(table)
     return found
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """A line for each contender of both reports."""
+    table = Table("work", Column("engine", no_wrap=True), "before", "after", "after / before (95 %)", "", "else")
+    for change in comparison.changes:
+        found = change.ratio
+        table.add_row(
+            str(change.work),
+            change.name,
+            f"{change.before:.2f} ×",
+            f"{change.after:.2f} ×",
+            f"{found.value:.3f} ({found.low:.3f}–{found.high:.3f})",
+            change.verdict,
+            "; ".join(change.others),
+            style=None if change.verdict != SAME or change.others else "dim",
+        )
+    return table
 
 
 def markdown(report: Report) -> str:
