@@ -114,13 +114,14 @@ def test_one_command_measures_engines_beside_the_original(command, tmp_path):
 
 def test_peers_take_part_and_a_peer_that_fails_is_named(toy, subject, tmp_path, monkeypatch):
     from radiodino.benchmarks.bench import peers
-    from radiodino.benchmarks.bench.peers import Materials, Peer, made_peers
+    from radiodino.benchmarks.bench.peer_materials import Materials
+    from radiodino.benchmarks.bench.peers import Peer, made_peers
 
     def fails(_materials):
         raise RuntimeError("\n no such operator \nand more")
 
     kept = tuple(peer for peer in peers.PEERS if peer.name in (peers.ORT_DYNAMIC, peers.CONVERT_MODEL))
-    broken = Peer("broken", (), fails), Peer("absent", ("no_such_module",), fails)
+    broken = Peer("broken", (), fails), Peer("absent", ("no_such_module",), fails, "pip install it")
     monkeypatch.setattr(peers, "PEERS", (*kept, *broken))
     images = [np.zeros((1, 3, 64, 64), np.float32)]
     found, missing = made_peers(Materials(subject, 1, images, "one black image", tmp_path, True), lambda _step: None)
@@ -129,7 +130,7 @@ def test_peers_take_part_and_a_peer_that_fails_is_named(toy, subject, tmp_path, 
     ]  # fmt: skip
     assert all(one.is_peer for one in found)
     assert missing["broken"] == "it failed: RuntimeError: no such operator"
-    assert missing["absent"].startswith("no_such_module is not installed: run  pip install")
+    assert missing["absent"] == "no_such_module is not installed: run  pip install it"
     images = np.load(small_batch(tmp_path, 3))
     with Contest(found[:2], 1, small_batch(tmp_path), {}) as contest:
         measured = contest.measure(Pace(rounds=2, seconds=0, fewest=1, warm_seconds=0))

@@ -6,52 +6,24 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from radiodino.export.engine import Batch
 from radiodino.runtime.install_command import install_command
 
+from . import peer_optimum
 from .contender import Contender
-from .subject import Subject
+from .peer_materials import Materials, whole_batches
 
 TORCH_ONNX, ORT_DYNAMIC, ORT_STATIC = "torch.onnx", "ORT dynamic", "ORT static"
 CONVERT_MODEL, NNCF, NNCF_PERFORMANCE = "convert_model", "NNCF", "NNCF performance"
 _INPUT = "image"
-
-
-@dataclass(frozen=True, eq=False)
-class Materials:
-    """What peers are made of."""
-
-    subject: Subject
-    batch_size: int
-    """Shapes are made static for so many images, as is best for each."""
-    calibration: Sequence[Batch]
-    """Network inputs, each (1, 3, S, S)."""
-    images: str
-    """In words: what these are."""
-    folder: Path
-    bf16: bool
-    """Whether bf16 is worth a row."""
-
-    @property
-    def example(self) -> torch.Tensor:
-        """A batch."""
-        size = self.subject.original.image_size
-        return torch.zeros(self.batch_size, 3, size, size)
-
-    def place(self, name: str) -> Path:
-        """A folder for one peer's files alone, so that their sizes add up to its."""
-        folder = self.folder / name.replace(" ", "-")
-        folder.mkdir(exist_ok=True)
-        return folder
 
 
 Maker = Callable[[Materials], list[Contender]]
@@ -65,6 +37,8 @@ class Peer:
     modules: tuple[str, ...]
     """That it needs."""
     make: Maker
+    cure: str = install_command("dev")
+    """What installs them."""
 
 
 def made_peers(materials: Materials, progress: Callable[[str], None]) -> tuple[list[Contender], dict[str, str]]:
@@ -77,7 +51,7 @@ def made_peers(materials: Materials, progress: Callable[[str], None]) -> tuple[l
     for peer in PEERS:
         absent = [module for module in peer.modules if find_spec(module) is None]
         if absent:
-            missing[peer.name] = f"{absent[0]} is not installed: run  {install_command('dev')}"
+            missing[peer.name] = f"{absent[0]} is not installed: run  {peer.cure}"
             continue
         progress(f"make the peer {peer.name}")
         try:
@@ -106,7 +80,7 @@ def _ort_static(materials: Materials) -> list[Contender]:
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]  # has no types
         def __init__(self) -> None:
-            self._batches = iter(_whole_batches(materials))
+            self._batches = iter(whole_batches(materials))
 
         def get_next(self) -> dict[str, Batch] | None:
             batch = next(self._batches, None)
@@ -142,7 +116,7 @@ def _quantised_by_nncf(materials: Materials, name: str, options: dict[str, Any])
 
     quantised = nncf.quantize(
         _converted(materials),
-        nncf.Dataset(list(_whole_batches(materials))),
+        nncf.Dataset(list(whole_batches(materials))),
         model_type=nncf.ModelType.TRANSFORMER,
         **options,
     )
@@ -153,6 +127,9 @@ def _quantised_by_nncf(materials: Materials, name: str, options: dict[str, Any])
     return [_openvino_contender(materials, target, "int8", name, compute, remark)]
 
 
+_OPTIMUM = ("optimum", "transformers", "onnxruntime")
+_OPTIMUM_CURE = "pip install optimum-onnx"
+
 PEERS: tuple[Peer, ...] = (
     Peer(TORCH_ONNX, ("onnxruntime", "onnxscript"), _torch_onnx),
     Peer(ORT_DYNAMIC, ("onnxruntime", "onnxscript"), _ort_dynamic),
@@ -160,6 +137,9 @@ PEERS: tuple[Peer, ...] = (
     Peer(CONVERT_MODEL, ("openvino",), _convert_model),
     Peer(NNCF, ("openvino", "nncf"), _nncf),
     Peer(NNCF_PERFORMANCE, ("openvino", "nncf"), _nncf_performance),
+    Peer(peer_optimum.EXPORTED, _OPTIMUM, peer_optimum.exported, _OPTIMUM_CURE),
+    Peer(peer_optimum.DYNAMIC, _OPTIMUM, peer_optimum.dynamic, _OPTIMUM_CURE),
+    Peer(peer_optimum.STATIC, _OPTIMUM, peer_optimum.static, _OPTIMUM_CURE),
 )
 
 
@@ -190,14 +170,6 @@ def _converted(materials: Materials) -> Any:
 
     example = materials.example
     return openvino.convert_model(materials.subject.network, example_input=example, input=[list(example.shape)])
-
-
-def _whole_batches(materials: Materials) -> Iterator[Batch]:
-    """The calibration images in batches of the static size; those over at the end are left out where there are some."""
-    images, size = list(materials.calibration), materials.batch_size
-    images *= -(-size // len(images))  # never less than one batch
-    for start in range(0, len(images) - size + 1, size):
-        yield np.concatenate(images[start : start + size])
 
 
 def _onnx_contender(materials: Materials, file: Path, precision: str, maker: str, *remarks: str) -> Contender:
