@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
-from threading import Lock
+from threading import Semaphore
 from typing import Any
 
 import numpy as np
@@ -42,14 +42,14 @@ class Model(ImageTasks):
         backend: the engine that runs it.
         preprocess: image → network input, as the file prescribes.
 
-    Any number of threads may use one model; their inferences run one after the other.
+    Any number of threads may use one model; `parallel` of their inferences run at a time.
     """
 
     def __init__(self, info: LoadedInfo, backend: Backend) -> None:
         self.info = info
         self.backend = backend
         self.preprocess = Preprocessor(info.preprocessing)
-        self._lock = Lock()
+        self._free = Semaphore(backend.parallel)
 
     @classmethod
     def load(
@@ -60,6 +60,7 @@ class Model(ImageTasks):
         compute: str | None = None,
         threads: int | None = None,
         batch_size: int = 1,
+        parallel: int = 1,
         cache: bool = True,
         assume_variant: str | None = None,
     ) -> Model:
@@ -72,9 +73,13 @@ class Model(ImageTasks):
             compute: ``fp32``, ``bf16`` or ``fp16`` arithmetic; None follows the file: fp32 for an fp32 file; for an
                 fp16 file fp16 on a GPU, bf16 on a CPU that has it in hardware unless the file classifies or segments,
                 fp32 elsewhere; the float parts of an int8 file bf16 or fp32, as the CPU has it.
-            threads: CPU threads of one inference, at least 1; None takes the physical cores this process may use.
+            threads: CPU threads of all inferences together, at least 1; None takes the physical cores this process may
+                use.
             batch_size: images of one inference that the engine is prepared for, at least 1. Any number can be run; the
                 first that this did not foresee costs OpenVINO a second compilation, and its memory.
+            parallel: inferences that may run at the same time, at least 1, each with its memory and its part of the
+                threads (no more than there are; one on a GPU). More of them do more in the same time where many images
+                wait, and each takes longer.
             cache: whether an engine may keep its compiled model in `RADIODINO_HOME` for a faster next start.
             assume_variant: for a file that carries no metadata: the variant to take it for, with the model card's
                 preprocessing.
@@ -86,8 +91,9 @@ class Model(ImageTasks):
         """
         if threads is not None and threads < 1:
             raise InputError(f"threads must be at least 1, not {threads}")
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {batch_size}")
+        for name, value in (("batch_size", batch_size), ("parallel", parallel)):
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, not {value}")
         file = read_model_file(Path(path))
         if file.document is None and assume_variant is None:
             raise ModelFileError(
@@ -113,6 +119,7 @@ class Model(ImageTasks):
             compute,
             threads,
             one_image=batch_size == 1,
+            parallel=parallel,
             decides=bool(described and (described.classifier or described.segmenter)),
             bf16_residual=described.bf16_residual if described else False,
         )
@@ -128,6 +135,11 @@ class Model(ImageTasks):
             assumed=described is None,
         )
         return cls(loaded, opened)
+
+    @property
+    def parallel(self) -> int:
+        """Inferences that run at the same time, where as many threads ask for them."""
+        return self.backend.parallel
 
     def run(self, batch: Array) -> dict[str, Array]:
         """The bare network.
@@ -150,7 +162,7 @@ class Model(ImageTasks):
             raise InputError(f"run() takes {wanted} with B ≥ 1, not {batch.shape}")
         if not np.isfinite(batch).all():
             raise InputError("run() was given NaN or infinite values: check the preprocessing")
-        with self._lock:  # an engine's request holds one batch
+        with self._free:  # an engine's request holds one batch
             outputs = self.backend.run(np.ascontiguousarray(batch))
         for name, values in outputs.items():
             if not np.isfinite(values).all():

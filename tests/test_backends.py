@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from radiodino.runtime.backends.compiled_cache import load_compiled
 from radiodino.runtime.backends.protocol import Job, Status
 from radiodino.runtime.compute import Arithmetic
 from radiodino.runtime.machine import has_hardware_bf16, this_machine, usable_cores
+from radiodino.runtime.pixels import to_8bit
 
 CPU = ("openvino", "onnxruntime")
 
@@ -76,6 +78,30 @@ def test_runs_repeat_bit_for_bit(name, toy_fp32, images):
     usable(name)
     model = Model.load(toy_fp32, backend=name)
     assert np.array_equal(model.embed(images), model.embed(images))
+
+
+@pytest.mark.parametrize("name", CPU)
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_inferences_side_by_side_are_those_of_one_after_the_other(name, toy_fp32, images, batch_size):
+    usable(name)
+    model = Model.load(toy_fp32, backend=name, threads=2, parallel=2, batch_size=batch_size)
+    assert model.parallel == 2
+    batch = np.stack([model.preprocess(to_8bit(image)) for image in images[:3]])
+    batches = [batch + np.float32(number / 8) for number in range(8)]
+    expected = [model.run(one)["embedding"] for one in batches]
+    with ThreadPoolExecutor(4) as pool:
+        for found, wanted in zip(pool.map(model.run, batches), expected, strict=True):
+            assert np.array_equal(found["embedding"], wanted)
+
+
+@pytest.mark.parametrize("name", CPU)
+def test_no_more_inferences_than_threads(name, toy_fp32):
+    usable(name)
+    assert Model.load(toy_fp32, backend=name, threads=1, parallel=2).parallel == 1
+    assert Model.load(toy_fp32, backend=name, threads=4, parallel=2).parallel == 2
+    assert Model.load(toy_fp32, backend=name).parallel == 1
+    with pytest.raises(InputError, match="parallel must be at least 1, not 0"):
+        Model.load(toy_fp32, backend=name, parallel=0)
 
 
 @pytest.mark.parametrize("name", CPU)
@@ -236,7 +262,7 @@ def test_the_residual_stream_is_bf16_only_where_the_file_says_so(toy_fp16, bf16_
         pytest.skip("this CPU has no bf16")
     job = Job(toy_fp16, "fp16", None, "bf16", 1, one_image=True, bf16_residual=bf16_residual)
     backend = openvino.OpenVINOBackend(job)
-    graph = backend._requests[1].get_compiled_model().get_runtime_model()
+    graph = backend._requests[1].get().get_compiled_model().get_runtime_model()
     found = {node.get_friendly_name(): node.get_rt_info() for node in graph.get_ordered_ops()}
     additions = [
         str(info["outputPrecisions"].value)

@@ -38,7 +38,10 @@ class SmallModel:
 
     info = Info()
 
-    def __init__(self, *, batch_matters=False, interrupt_at=None, interruption=KeyboardInterrupt, sha256="ab" * 32):
+    def __init__(
+        self, *, batch_matters=False, interrupt_at=None, interruption=KeyboardInterrupt, sha256="ab" * 32, parallel=1
+    ):
+        self.parallel = parallel
         self._preprocess = Preprocessor(Preprocessing(resize=(8, 8)))
         self._batch_matters = batch_matters
         self._interrupt_at = interrupt_at
@@ -58,9 +61,10 @@ class SmallModel:
     def run(self, batch):
         assert batch.dtype == np.float32
         assert batch.shape[1:] == (3, 8, 8)
-        if len(self.batches) == self._interrupt_at:
-            raise self._interruption
-        self.batches.append(len(batch))
+        with self._lock:
+            if len(self.batches) == self._interrupt_at:
+                raise self._interruption
+            self.batches.append(len(batch))
         rows = batch.reshape(len(batch), -1)[:, 27 : 27 + SIZE].copy()
         if self._batch_matters:
             rows += np.float32(1e-3) * len(batch) + np.float32(1e-5) * np.arange(len(batch), dtype=np.float32)[:, None]
@@ -425,10 +429,13 @@ def test_an_interrupt_says_how_to_go_on(folder):
 @given(
     stops=st.lists(st.integers(0, 12), max_size=3),
     batch_size=st.integers(1, 7),
+    parallel=st.integers(1, 3),
     suffix=st.sampled_from([".npz", ".csv"]),
     first=st.integers(1, 3),
 )
-def test_resumed_any_number_of_times_the_files_are_the_same(tmp_path_factory, stops, batch_size, suffix, first):
+def test_resumed_any_number_of_times_the_files_are_the_same(
+    tmp_path_factory, stops, batch_size, parallel, suffix, first
+):
     """Also with a model whose rows depend on the batch they are in."""
     here = tmp_path_factory.mktemp("resumed")
     tiff(here / "a.tif", first)
@@ -442,7 +449,7 @@ def test_resumed_any_number_of_times_the_files_are_the_same(tmp_path_factory, st
     embed_run(SmallModel(batch_matters=True), inputs, whole, **options)
     for stop in stops:
         try:
-            model = SmallModel(batch_matters=True, interrupt_at=stop)
+            model = SmallModel(batch_matters=True, interrupt_at=stop, parallel=parallel)
             embed_run(model, inputs, output, resume=True, **options)
             break
         except KeyboardInterrupt:
@@ -455,8 +462,13 @@ def test_resumed_any_number_of_times_the_files_are_the_same(tmp_path_factory, st
 
 
 @settings(max_examples=40, deadline=None)
-@given(stop=st.integers(0, 9), shares=st.tuples(st.floats(0, 1), st.floats(0, 1)), batch_size=st.integers(1, 4))
-def test_after_a_crash_at_any_byte_the_files_are_the_same(tmp_path_factory, stop, shares, batch_size):
+@given(
+    stop=st.integers(0, 9),
+    shares=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    batch_size=st.integers(1, 4),
+    parallel=st.integers(1, 3),
+)
+def test_after_a_crash_at_any_byte_the_files_are_the_same(tmp_path_factory, stop, shares, batch_size, parallel):
     here = tmp_path_factory.mktemp("crashed")
     for number in range(9):
         picture(number).save(here / f"{number}.png")
@@ -465,7 +477,8 @@ def test_after_a_crash_at_any_byte_the_files_are_the_same(tmp_path_factory, stop
     whole, output = here / "whole.npz", here / "out.npz"
     embed_run(SmallModel(batch_matters=True), [here], whole, batch_size=batch_size)
     try:
-        embed_run(SmallModel(batch_matters=True, interrupt_at=stop), [here], output, batch_size=batch_size)
+        model = SmallModel(batch_matters=True, interrupt_at=stop, parallel=parallel)
+        embed_run(model, [here], output, batch_size=batch_size)
         return
     except KeyboardInterrupt:
         pass
@@ -474,6 +487,42 @@ def test_after_a_crash_at_any_byte_the_files_are_the_same(tmp_path_factory, stop
         os.truncate(path, round(share * path.stat().st_size))
     embed_run(SmallModel(batch_matters=True), [here], output, batch_size=batch_size, resume=True)
     assert output.read_bytes() == whole.read_bytes()
+
+
+def test_batches_are_in_inference_side_by_side(folder):
+    """As many as the model allows, and what came before one that fails is kept."""
+    meeting = threading.Barrier(2, timeout=20)
+
+    class Pair(SmallModel):
+        def run(self, batch):
+            outputs = super().run(batch)
+            if len(self.batches) <= 4:  # each of the first four waits for its neighbour
+                meeting.wait()
+            return outputs
+
+    summary = embed_run(Pair(parallel=2), ["d"], "out.npz", batch_size=2)
+    assert summary.rows == len(load("out.npz")["embeddings"])
+    np.testing.assert_array_equal(load("out.npz")["embeddings"], expected_rows())
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("radiodino")]
+
+
+def test_what_was_in_inference_is_kept_where_a_later_image_ends_the_run(folder):
+    """Strict ends while the batches before it are still being computed."""
+    for number in range(8):
+        picture(number).save(f"{number}.png")
+    Path("8.png").write_bytes(b"damaged")
+    slow = threading.Event()
+
+    class Slow(SmallModel):
+        def run(self, batch):
+            slow.wait(0.05)
+            return super().run(batch)
+
+    inputs = [f"{number}.png" for number in range(9)]
+    with pytest.raises(UnreadableImageError, match=r"8\.png"):
+        embed_run(Slow(parallel=2), inputs, "kept.npz", batch_size=2, strict=True)
+    lines = (partial_folder(Path("kept.npz")) / ROWS).read_bytes().splitlines()
+    assert len(lines) == 8
 
 
 @pytest.mark.parametrize("interruption", [RuntimeError, MemoryError, SystemExit])
@@ -630,6 +679,7 @@ class Model:
     class info:
         embedding_size = 192
     preprocess = Preprocessor(Preprocessing(resize=(8, 8)))
+    parallel = 2
     def run(self, batch):
         return {"embedding": batch.reshape(len(batch), -1).copy()}
     def provenance(self):

@@ -67,13 +67,14 @@ class OnnxRuntimeBackend:
         self.name, self.version = name, str(onnxruntime.__version__)
         self.compute = choose_compute(name, found.arithmetic, precision=job.precision, requested=job.compute)
         self.threads = (job.threads or usable_cores()) if name == CPU_NAME else None
+        self.parallel = min(job.parallel, self.threads or 1)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4 if name == CPU_NAME else 3
         if not job.optimised or (name == CPU_NAME and self.compute == "fp16"):
             # Optimised, ONNX Runtime drops the roundings between fp16 operators, which are what is to be judged.
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         if self.threads:
-            options.intra_op_num_threads = self.threads
+            options.intra_op_num_threads = self.threads - self.parallel + 1  # with that which calls `run`
             options.inter_op_num_threads = 1
         # TF32 would silently drop 13 bits of an fp32 file's mantissa.
         provider = (_PROVIDER[name], {"use_tf32": "0"}) if name == CUDA_NAME else _PROVIDER[name]

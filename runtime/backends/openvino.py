@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -51,8 +53,10 @@ class OpenVINOBackend:
             NAME, _arithmetic(self._core), precision=job.precision, requested=job.compute, decides=job.decides
         )
         self.threads = job.threads or usable_cores()
-        self._requests: dict[int | None, Any] = {}
-        """By the number of images that was compiled for, None for any."""
+        self.parallel = min(job.parallel, self.threads)
+        self._opening = Lock()
+        self._requests: dict[int | None, SimpleQueue[Any]] = {}
+        """Those that are free, by the number of images that was compiled for, None for any."""
         model = self._open(1 if job.one_image else None)
         self.input_shape = _shape(model.input(0))
         self.output_shapes = {port.any_name: _shape(port) for port in model.outputs}
@@ -62,13 +66,17 @@ class OpenVINOBackend:
 
     def run(self, batch: NDArray[np.float32]) -> Outputs:
         """All outputs for `batch`, see `Backend.run`."""
-        if len(batch) not in self._requests and None not in self._requests:
-            self._open(None)
-        request = self._requests.get(len(batch)) or self._requests[None]
+        with self._opening:
+            if len(batch) not in self._requests and None not in self._requests:
+                self._open(None)
+        requests = self._requests.get(len(batch)) or self._requests[None]
+        request = requests.get()
         try:
             results = request.infer([batch], share_inputs=True)
         except RuntimeError as error:
             raise BackendError(f"OpenVINO {self.version} failed on a batch: {_last_line(error)}") from error
+        finally:
+            requests.put(request)
         return {name: np.asarray(results[name], np.float32) for name in self.output_shapes}
 
     def _open(self, images: int | None) -> Any:
@@ -83,6 +91,7 @@ class OpenVINOBackend:
             "EXECUTION_MODE_HINT": "ACCURACY" if hint == "f32" else "PERFORMANCE",
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": self.threads,
+            "NUM_STREAMS": self.parallel,
         }
         try:
             model, images = self._compiled(images, options)
@@ -92,7 +101,10 @@ class OpenVINOBackend:
         active = model.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if active != hint:
             raise BackendError(f"OpenVINO was asked to compute in {hint} and computes in {active}: choose --compute")
-        self._requests[images] = model.create_infer_request()
+        requests: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(self.parallel):
+            requests.put(model.create_infer_request())
+        self._requests[images] = requests
         return model
 
     def _compiled(self, images: int | None, options: dict[str, Any]) -> tuple[Any, int | None]:

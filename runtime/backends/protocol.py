@@ -39,12 +39,14 @@ class Job:
     compute: str | None
     """The arithmetic asked for; None follows the file (`radiodino.runtime.compute`)."""
     threads: int | None
-    """Threads of one inference; None takes the physical cores this process may use."""
+    """Threads of all inferences together; None takes the physical cores this process may use."""
     optimised: bool = True
     """False leaves the graph as it is in the file, where the engine (ONNX Runtime) has such a switch: to judge a file,
     not to use it."""
     one_image: bool = False
     """Whether to prepare for one image at a time; other numbers are prepared for when they come."""
+    parallel: int = 1
+    """Inferences that may be asked for at the same time; on a CPU no more than there are threads."""
     decides: bool = False
     """Whether the file classifies or segments."""
     bf16_residual: bool = False
@@ -52,7 +54,7 @@ class Job:
 
 
 class Backend(Protocol):
-    """A model opened by one engine. Not thread-safe: one inference at a time."""
+    """A model opened by one engine."""
 
     @property
     def name(self) -> str:
@@ -68,7 +70,11 @@ class Backend(Protocol):
 
     @property
     def threads(self) -> int | None:
-        """CPU threads of one inference; None on a GPU."""
+        """CPU threads of all inferences together; None on a GPU."""
+
+    @property
+    def parallel(self) -> int:
+        """As many threads may call `run` at the same time, and no more."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -43,7 +43,14 @@ def classify(
     from ..task_runs.classification_table import ClassificationTable
     from ..tasks.heads import classifier_of
 
-    opened = Model.load(model, backend=backend, compute=compute, threads=threads, batch_size=batch_size)
+    opened = Model.load(
+        model,
+        backend=backend,
+        compute=compute,
+        threads=threads,
+        batch_size=batch_size,
+        parallel=options.PARALLEL,
+    )
     reports = output.with_name(f"{output.name}.reports") if report else None
     maker = ClassificationRows(opened.info, reports)
     writer = ClassificationTable(classifier_of(opened.info), reports)

@@ -36,7 +36,13 @@ def embed(
     from ..model import Model
 
     opened = Model.load(
-        model, backend=backend, compute=compute, threads=threads, batch_size=batch_size, assume_variant=assume_variant
+        model,
+        backend=backend,
+        compute=compute,
+        threads=threads,
+        batch_size=batch_size,
+        parallel=options.PARALLEL,
+        assume_variant=assume_variant,
     )
     run_and_report(
         opened,

@@ -53,7 +53,13 @@ def index(
     grey = Window(*window) if window else None
     IndexWriter(longest_side=thumbnails, percentile=percentile)  # refuse them before the model is opened
     opened = Model.load(
-        model, backend=backend, compute=compute, threads=threads, batch_size=batch_size, assume_variant=assume_variant
+        model,
+        backend=backend,
+        compute=compute,
+        threads=threads,
+        batch_size=batch_size,
+        parallel=options.PARALLEL,
+        assume_variant=assume_variant,
     )
     run_and_report(
         opened,

@@ -47,7 +47,13 @@ def knn(
         raise InputError(f"-k takes whole numbers with commas, not '{k}': use 1,5,20")
     opened_index = CaseIndex.open(index)
     opened = Model.load(
-        model, backend=backend, compute=compute, threads=threads, batch_size=batch_size, assume_variant=assume_variant
+        model,
+        backend=backend,
+        compute=compute,
+        threads=threads,
+        batch_size=batch_size,
+        parallel=options.PARALLEL,
+        assume_variant=assume_variant,
     )
     opened_index.refuse_other_model(opened.info.file_sha256, model)
     writer = KnnWriter(opened_index, [int(part) for part in parts], opened.info.notice)

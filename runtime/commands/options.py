@@ -7,6 +7,10 @@ from typing import Annotated
 
 import typer
 
+PARALLEL = 2
+"""Inferences at the same time in a run over many images: threads that share no batch need not wait for each other. Not
+where a head makes masks or maps of every image, whose memory would double."""
+
 Inputs = Annotated[
     list[str],
     typer.Argument(help="Images (DICOM, PNG, JPEG, TIFF, …), folders, quoted globs, zip archives, .npz image sets."),
@@ -14,7 +18,7 @@ Inputs = Annotated[
 ModelPath = Annotated[Path, typer.Option("--model", "-m", help="A file that radiodino-export wrote.")]
 Backend = Annotated[str, typer.Option(help="auto, cuda, openvino or onnxruntime.")]
 Compute = Annotated[str | None, typer.Option(help="fp32, bf16 or fp16; by default it follows the file.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads of one inference; by default the cores.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads of the inference; by default the cores.")]
 BatchSize = Annotated[int, typer.Option(help="Images per inference.")]
 WindowOf = Annotated[
     tuple[float, float] | None,

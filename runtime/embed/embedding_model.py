@@ -29,6 +29,10 @@ class EmbeddingModel(Protocol):
     def preprocess(self) -> Callable[[Image.Image], NDArray[np.float32]]:
         """8-bit image → float32 (3, H, W); thread-safe."""
 
+    @property
+    def parallel(self) -> int:
+        """As many threads may call `run` at the same time; at least 1."""
+
     def run(self, batch: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
         """Float32 (B, 3, H, W) → ``embedding`` float32 (B, D), finite."""
 

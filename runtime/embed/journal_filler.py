@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice, repeat
 from time import perf_counter
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,9 +41,17 @@ class _Read:
     item: Item
     entry: Entry
     rows: list[NDArray[np.float32]] = field(default_factory=list)
-    """One for each of its frames, at the latest when the batcher is flushed."""
+    """One for each of its frames, at the latest when the batches of its group are done."""
     dropped: tuple[int | None, ...] = ()
     """Frames that were given to the batcher before the input turned out to be unreadable."""
+
+
+class _Group(NamedTuple):
+    """Inputs that are recorded together."""
+
+    inputs: list[_Read]
+    batches: int
+    """How many batches must be done for it, from the first of the run on."""
 
 
 class JournalFiller:
@@ -75,10 +84,14 @@ class JournalFiller:
         self._reader = reader
         self._journal = journal
         self._batch_size = batch_size
+        self._parallel = model.parallel
         self._batcher = Batcher(model, batch_size)
         self._strict = strict
         self._workers = workers
         self._progress = progress
+        self._groups: deque[_Group] = deque()
+        """Those in inference, in their order."""
+        self._total = 0
         self._waiting = self._seconds = 0.0
 
     def fill(self, listing: Listing) -> None:
@@ -89,16 +102,22 @@ class JournalFiller:
             UnreadableImageError: with `strict`, the first input that cannot be read.
         """
         started = perf_counter()
-        self._tell(len(listing))
+        self._total = len(listing)
+        self._tell()
         missing = islice(listing.items, self._journal.finished, None)
         # While one group is in inference, the next is being prepared.
         prepared = prefetch(missing, self._reader.prepare, self._workers, self._batch_size + self._workers)
-        with closing(prepared):
-            while group := list(islice(self._waited_for(prepared), self._batch_size)):
-                read = [self._read(one) for one in group]
-                self._batcher.flush()
-                self._journal.append([self._finished(one) for one in read])
-                self._tell(len(listing))
+        with closing(self._batcher), closing(prepared):
+            try:
+                while inputs := list(islice(self._waited_for(prepared), self._batch_size)):
+                    read = [self._read(one) for one in inputs]
+                    self._groups.append(_Group(read, self._batcher.start()))
+                    if len(self._groups) > self._parallel:
+                        self._record_first()
+            except UnreadableImageError:  # what is in inference came before it
+                self._record_all()
+                raise
+            self._record_all()
         self._seconds = perf_counter() - started
 
     def shares(self) -> dict[str, float]:
@@ -107,12 +126,26 @@ class JournalFiller:
         return {
             "rows_per_second": self._batcher.rows / seconds,
             "waiting_share": self._waiting / seconds,
-            "inference_share": self._batcher.seconds / seconds,
+            "inference_share": self._batcher.inference.seconds / seconds,
         }
 
-    def _tell(self, total: int) -> None:
+    def _record_all(self) -> None:
+        while self._groups:
+            self._record_first()
+
+    def _record_first(self) -> None:
+        try:
+            self._batcher.wait(self._groups[0].batches)
+            self._journal.append([self._finished(one) for one in self._groups[0].inputs])
+            self._groups.popleft()
+        except BaseException:
+            self._groups.clear()  # later ones do not count without it
+            raise
+        self._tell()
+
+    def _tell(self) -> None:
         if self._progress is not None:
-            self._progress(self._journal.finished, total)
+            self._progress(self._journal.finished, self._total)
 
     def _read(self, prepared: Prepared) -> _Read:
         """An input whose frames are with the batcher."""
@@ -139,6 +172,8 @@ class JournalFiller:
             read.rows.append(self._maker.row(read.item, ready, outputs))
 
         self._batcher.add(ready.pixels, take)
+        while self._groups and self._groups[0].batches <= self._batcher.done:  # a file may have frames for hours
+            self._record_first()
 
     def _finished(self, read: _Read) -> tuple[Entry, NDArray[np.float32]]:
         """What is recorded of an input."""
@@ -166,13 +201,14 @@ class JournalFiller:
 
     def _waited_for(self, values: Iterator[_Value]) -> Iterator[_Value]:
         while True:
-            started = perf_counter()
+            started, busy = perf_counter(), self._batcher.inference.seconds
             try:
                 value = next(values)
             except StopIteration:
                 return
             finally:
-                self._waiting += perf_counter() - started
+                elapsed = perf_counter() - started
+                self._waiting += max(0.0, elapsed - (self._batcher.inference.seconds - busy))
             yield value
 
 

@@ -1,7 +1,8 @@
 """From inputs to a table of embeddings: any number of images, in bounded memory, interruptible at any time.
 
 Inputs are decoded and preprocessed by threads beside the inference. They are taken in groups of `batch_size`, each
-group is run in batches of at most `batch_size` frames, and a group is recorded whole. So a batch depends on nothing but
+group is run in batches of at most `batch_size` frames, and a group is recorded whole, after those before it; as many
+batches are in inference as the model runs at the same time. So a batch depends on nothing but
 the order of the inputs, and a run that was resumed computed the same batches as one that was not. Between different
 batch sizes the last bits of a row may differ, as engines choose their arithmetic by shape.
 

@@ -34,7 +34,7 @@ class RunSummary:
     waiting_share: float
     """Part of the time from the first image to the last (0 to 1) in which inference waited for decoding."""
     inference_share: float
-    """Part of that time that was spent in inference. Both are 0 where this run computed no row."""
+    """Part of that time in which there was inference. Both are 0 where this run computed no row."""
 
     @property
     def unreadable(self) -> int:
