@@ -73,6 +73,15 @@ def bench(
             "Runtime's quantisers, optimum, OpenVINO's converter, NNCF.",
         ),
     ] = False,
+    end_to_end: Annotated[
+        bool,
+        typer.Option(
+            "--end-to-end",
+            help="Measure one image on disk to the answer too (decode, resize, inference), beside the model card's "
+            "snippet: a made-up grey JPEG of 1024 × 1024, or --image.",
+        ),
+    ] = False,
+    image: Annotated[Path | None, typer.Option(help="The JPEG or PNG of --end-to-end, which it implies.")] = None,
     data: Annotated[
         list[str] | None,
         typer.Option(help="Labelled images to judge answers on, and to calibrate int8 files on; repeatable."),
@@ -124,6 +133,8 @@ def bench(
         image_sizes=listed("--image-size", image_size, int),
         threads=listed("--threads", threads, int),
         peers=peers,
+        end_to_end=end_to_end,
+        image=None if image is None else str(image),
         data=tuple(data or ()),
         masks=tuple(masks or ()),
         images=images,

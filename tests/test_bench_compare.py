@@ -36,12 +36,12 @@ def row_of(name, milliseconds, seed, *, rounds=9, noise=0.02, engine="openvino")
         latency=latency(seconds), images_per_second=1.0, ratio=ratio([0.02] * rounds, [0.01] * rounds),
         import_seconds=0.1, load_seconds=0.1, first_seconds=0.1, peak_mib=100.0, file_bytes=1000, parameters=5,
         gmacs=1.0, gflops=1.0, peak_share=None, quality=QUALITY, remarks=(), stable=True, warm_seconds=(),
-        seconds=seconds,
+        from_file=None, seconds=seconds,
     )  # fmt: skip
 
 
 def report_of(*rows, **changes):
-    note = WorkNote(work=WORK, peaks={}, others=0.0, stolen=0.0, noise=None, left_out={}, images="8 images")
+    note = WorkNote(work=WORK, peaks={}, others=0.0, stolen=0.0, noise=None, left_out={}, images="8 images", file=None)
     return replace(
         Report(machine=this_machine(), isa=None, date="now", versions={}, rounds=9, works=(note,), rows=rows), **changes
     )
@@ -82,7 +82,14 @@ def test_files_answers_and_what_came_and_went(command, tmp_path):
     new = replace(old, file_bytes=1200, peak_mib=150.0, compute="bf16", version="2", quality=quality)
     gone, came = replace(old, name="gone fp32"), replace(old, name="new fp32")
     noisy = WorkNote(
-        work=WORK, peaks={}, others=0.5, stolen=0.0, noise="the machine was noisy", left_out={}, images="8 images"
+        work=WORK,
+        peaks={},
+        others=0.5,
+        stolen=0.0,
+        noise="the machine was noisy",
+        left_out={},
+        images="8 images",
+        file=None,
     )
     write_report(report_of(original, old, gone), tmp_path / "a.json")
     write_report(report_of(original, new, came, works=(noisy,), isa="avx2"), tmp_path / "b.json")

@@ -22,14 +22,16 @@ pytest.importorskip("openvino")
 pytest.importorskip("onnxruntime")
 
 from radiodino.benchmarks import cli  # noqa: E402
-from radiodino.benchmarks.bench import isa, lineup, matrix_peak, worker  # noqa: E402
+from radiodino.benchmarks.bench import isa, lineup, matrix_peak, openers, worker  # noqa: E402
 from radiodino.benchmarks.bench.contender import OURS, Contender  # noqa: E402
 from radiodino.benchmarks.bench.gmacs import multiply_adds, parameters  # noqa: E402
 from radiodino.benchmarks.bench.lineup import CUDA_ORIGINAL, ENGINES, Entry  # noqa: E402
-from radiodino.benchmarks.bench.opening import Opening  # noqa: E402
+from radiodino.benchmarks.bench.openers import open_runner  # noqa: E402
+from radiodino.benchmarks.bench.opening import FileRun, Opening  # noqa: E402
 from radiodino.benchmarks.bench.original_network import OriginalNetwork  # noqa: E402
 from radiodino.benchmarks.bench.report import read_report  # noqa: E402
 from radiodino.benchmarks.bench.rounds import Contest, Pace  # noqa: E402
+from radiodino.benchmarks.bench.run import from_file  # noqa: E402
 from radiodino.benchmarks.bench.settings import BenchSettings, listed  # noqa: E402
 from radiodino.benchmarks.bench.subject import load_subject  # noqa: E402
 from radiodino.benchmarks.bench.summary import latency, ratio  # noqa: E402
@@ -75,7 +77,7 @@ def of_runtime(file, engine="onnxruntime"):
 def test_one_command_measures_engines_beside_the_original(command, tmp_path):
     ended = command(
         cli.main, "--variant", "toy", "--image-size", 64, "--engines", "onnxruntime,openvino", "--precisions",
-        "fp32,fp16,int8", "--threads", 1, "--batch-size", 2, "--quick", "--round-seconds", 0, "--weights", "random",
+        "fp32,fp16,int8", "--threads", 1, "--batch-size", 2, "--quick", "--weights", "random",
         "-o", tmp_path / "out.json", "--markdown", tmp_path / "out.md",
     )  # fmt: skip
     assert ended.status == 0, ended.err
@@ -184,7 +186,7 @@ def test_a_work_of_a_classifier_and_a_segmenter_with_truth(command, tmp_path, pn
     ended = command(
         cli.main, "--variant", "toy", "--task", "classify", "--weights", "random", "--image-size", 64, "--engines",
         "onnxruntime", "--precisions", "fp32", "--threads", 1, "--rounds", 1, "--round-seconds", 0, "--data",
-        tmp_path / "set.zip", "-o", tmp_path / "out.json",
+        tmp_path / "set.zip", "--end-to-end", "-o", tmp_path / "out.json",
     )  # fmt: skip
     assert ended.status == 0, ended.err
     for row in read_report(tmp_path / "out.json").rows:
@@ -193,6 +195,8 @@ def test_a_work_of_a_classifier_and_a_segmenter_with_truth(command, tmp_path, pn
         assert set(row.quality.scores) == {"accuracy", "f1", "auc"}
         assert row.quality.changes == dict.fromkeys(row.quality.scores, 0)
         assert row.quality.same_label in (1.0, None)
+        assert row.from_file.decode + row.from_file.resize + row.from_file.inference == pytest.approx(1, abs=0.2)
+    assert "a grey JPEG of 1024 × 1024, made up" in ended.out
     assert "accuracy (%)" in ended.out
 
 
@@ -281,6 +285,41 @@ def test_questions_and_answers(toy_fp32, tmp_path):
         worker.serve(replace(opening, opener="x"), io.StringIO(), io.StringIO())
 
 
+def test_from_a_file_to_the_answer(toy_fp32, tmp_path):
+    from PIL import Image
+
+    from radiodino.runtime import Model
+
+    shades = np.random.default_rng(0).integers(0, 256, (300, 200), np.uint8)
+    path = tmp_path / "image.png"
+    Image.fromarray(shades).save(path)
+    opening = Opening(
+        opener="runtime", file=str(toy_fp32), engine="onnxruntime", compute=None, device="cpu", threads=1, outputs=(),
+        batch=str(small_batch(tmp_path)),
+    )  # fmt: skip
+    runner = open_runner(opening, 1)
+    batch, _ = runner.read(str(path))
+    model = Model.load(toy_fp32, backend="onnxruntime", threads=1)
+    assert runner.run(batch)["embedding"] == pytest.approx(model.embed(path), abs=1e-6)
+    found = worker.file_run(runner, str(path))
+    assert min(found.decode, found.resize, found.inference) > 0
+    assert found.total == found.decode + found.resize + found.inference
+    pytest.importorskip("torchvision")
+    snippet, _ = openers._card(64)(str(path))
+    assert np.array_equal(snippet, batch)  # the very same numbers
+    with pytest.raises(InputError, match="is left to its user"):
+        worker.file_run(replace(runner, read=None), str(path))
+
+
+def test_parts_of_a_way_from_a_file():
+    ours = [(FileRun(decode=1.0, resize=2.0, inference=1.0),)] * 3
+    original = [(FileRun(decode=1.0, resize=2.0, inference=5.0),)] * 3
+    found = from_file(ours, original)
+    assert (found.decode, found.resize, found.inference) == (0.25, 0.5, 0.25)
+    assert found.ratio.value == 2
+    assert found.latency.p50 == 4000
+
+
 def test_the_last_batch_is_filled_up():
     seen = []
 
@@ -363,6 +402,7 @@ def test_what_cannot_be_had_is_refused():
         ({"round_seconds": -1.0}, "--round-seconds must be at least 0"),
         ({"image_sizes": (225,)}, "image size 225 is not a multiple"),
         ({"isa": "x"}, "there is no instruction-set limit 'x': choose avx2"),
+        ({"image": "absent.png"}, "--image names absent.png, which is no file"),
         ({"isa": "avx2", "engines": ("cuda",)}, "--isa limits engines on the CPU"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,15 @@ class Runner:
     compute: str
     imported: float
     """Moment (`time.perf_counter`) at which the engine's libraries were loaded."""
+    read: Callable[[str], tuple[Batch, float]] | None = None
+    """From the path of an image to network input (1, 3, S, S), and the moment at which it was decoded and not yet
+    resized; None where the way to the network is left to the user."""
 
 
 def runtime(opening: Opening, images: int) -> Runner:
     """A file of radiodino-export in an engine of the runtime, as `radiodino.runtime.Model` prepares it."""
     from radiodino.runtime import Model
+    from radiodino.runtime.decode import decode
 
     if opening.engine == "openvino":
         import openvino  # noqa: F401  # what a backend would import itself, so that it counts as import
@@ -48,12 +53,21 @@ def runtime(opening: Opening, images: int) -> Runner:
         batch_size=images,
         cache=False,
     )
+
+    def read(path: str) -> tuple[Batch, float]:
+        frame = next(decode(path))
+        decoded = time.perf_counter()
+        return model.preprocess(frame.image)[np.newaxis], decoded
+
     # Of `model.run` the checks of its input and outputs are left out, as peers have none.
-    return Runner(model.backend.run, model.backend.version, model.backend.compute, imported)
+    return Runner(model.backend.run, model.backend.version, model.backend.compute, imported, read)
 
 
 def pytorch(opening: Opening, _images: int) -> Runner:
-    """A module that was pickled by this package, eager or, for the engine ``…-compile``, compiled."""
+    """A module that was pickled by this package, eager or, for the engine ``…-compile``, compiled.
+
+    An image is read as the model card does it, with PIL and torchvision.
+    """
     import timm  # noqa: F401  # what the module is made of, so that it counts as import
     import torch
 
@@ -74,7 +88,31 @@ def pytorch(opening: Opening, _images: int) -> Runner:
             found = network(torch.from_numpy(batch).to(device, kind))
         return {name: value.float().cpu().numpy() for name, value in zip(opening.outputs, found, strict=True)}
 
-    return Runner(run, torch.__version__.partition("+")[0], compute, imported)
+    size = int(np.load(opening.batch, mmap_mode="r").shape[-1])
+    return Runner(run, torch.__version__.partition("+")[0], compute, imported, _card(size))
+
+
+def _card(size: int) -> Callable[[str], tuple[Batch, float]] | None:
+    """The model card's snippet up to the network; None where torchvision is not installed."""
+    if find_spec("torchvision") is None:
+        return None
+    from PIL import Image
+    from torchvision import transforms
+
+    card = transforms.Compose([
+        transforms.Resize((size, size)),
+        transforms.ToTensor(),
+        transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    ])  # fmt: skip
+
+    def read(path: str) -> tuple[Batch, float]:
+        with Image.open(path) as opened:
+            image = opened.convert("RGB")
+        decoded = time.perf_counter()
+        batch: Batch = card(image).unsqueeze(0).numpy()
+        return batch, decoded
+
+    return read
 
 
 def plain_onnxruntime(opening: Opening, _images: int) -> Runner:

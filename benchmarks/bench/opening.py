@@ -50,6 +50,21 @@ class Opened:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FileRun:
+    """One run from an image on disk to the answer, in seconds."""
+
+    decode: float
+    resize: float
+    """And normalise."""
+    inference: float
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.decode + self.resize + self.inference
+
+
+@dataclass(frozen=True, kw_only=True)
 class Round:
     """One round."""
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from .contender import Contender
 from .noise import Noise, NoiseMeter
-from .opening import Opened, Round
+from .opening import FileRun, Opened, Round
 from .worker_process import WorkerProcess
 
 Progress = Callable[[str], None]
+FileRuns = tuple[FileRun, ...]
+"""Of one round."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,26 @@ class Contest:
                 own += result.cpu_seconds
             meter.stop(own)
         self.noise = meter.total()
+        return found
+
+    def measure_file(self, contenders: Sequence[Contender], path: Path, pace: Pace) -> dict[Contender, list[FileRuns]]:
+        """As many rounds again, from an image on disk to the answer; the first run of each is not counted.
+
+        Args:
+            contenders: those that read images.
+            path: of the image.
+            pace: see there.
+
+        Raises:
+            MeasurementError: a process ended.
+        """
+        found: dict[Contender, list[FileRuns]] = {one: [] for one in contenders}
+        for one in contenders:
+            self._workers[one].file(path, 0.0, 1)
+        for number in range(pace.rounds):
+            self._progress(f"round {number + 1} of {pace.rounds}, from a file")
+            for one in contenders[:: -1 if number % 2 else 1]:
+                found[one].append(self._workers[one].file(path, pace.seconds, pace.fewest))
         return found
 
     def worker(self, contender: Contender) -> WorkerProcess:

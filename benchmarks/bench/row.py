@@ -34,6 +34,22 @@ class Quality:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FromFile:
+    """From an image on disk to the answer."""
+
+    latency: Latency
+    ratio: Ratio
+    """To the model card's snippet around the original, in the same rounds."""
+    decode: float
+    """Share of the time, as the two that follow: medians, 0..1."""
+    resize: float
+    """And normalise."""
+    inference: float
+    seconds: tuple[tuple[float, ...], ...]
+    """Of each run of each round."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One contender in one work."""
 
@@ -71,6 +87,8 @@ class Row:
     peak_share: float | None
     """Of the fastest matrix product in the same arithmetic, device and threads; None where none was measured."""
     quality: Quality | None
+    from_file: FromFile | None
+    """None where it was not asked for, or the contender reads no images."""
     remarks: tuple[str, ...]
     stable: bool
     """Whether the runs to warm up became stable."""
@@ -96,3 +114,5 @@ class WorkNote:
     """Who does not take part, and why."""
     images: str
     """In words: those that quality was judged on."""
+    file: str | None
+    """In words: the image of `Row.from_file`."""

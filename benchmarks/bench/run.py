@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from radiodino.export.int8.calibration_set import read_calibration
+from radiodino.runtime.extras import require
 from radiodino.runtime.machine import has_hardware_bf16, this_machine, usable_cores
 from radiodino.runtime.model_info import Preprocessing
 from radiodino.runtime.preprocessing import Preprocessor
@@ -27,8 +29,8 @@ from .lineup import Entry, Lineup, default_engines, lineup
 from .matrix_peak import arithmetic_of, peak_key, peaks, products
 from .peers import Materials, made_peers
 from .report import Report
-from .rounds import Contest, Measured, Pace
-from .row import Quality, Row, WorkNote
+from .rounds import Contest, FileRuns, Measured, Pace
+from .row import FromFile, Quality, Row, WorkNote
 from .settings import BenchSettings
 from .subject import Subject, check_weights, load_subject
 from .summary import latency, ratio, spread_of
@@ -37,6 +39,7 @@ from .worker_process import save_batch
 
 Progress = Callable[[str], None]
 Finished = Callable[[Report, WorkNote], None]
+_SIDE = 1024
 
 
 def run(
@@ -192,12 +195,21 @@ class _SubjectBench:
                 self.folder,
                 self._say,
             )
+            by_file: dict[Contender, list[FileRuns]] = {}
+            path, words = self._image(work, devices)
+            if path is not None:
+                readers = [one for one in contenders if not one.is_peer]
+                by_file = contest.measure_file(readers, path, pace)
             others = contest.noise or noise.Noise(0.0, 0.0, 0.0)
         fastest = peaks(measured)
         references = {one.device: one for one in contenders if one.maker == ORIGINAL}
         rows = [
             self._row(work, one, measured[one], measured[references[one.device]], fastest, quality[one])
             for one in contenders
+        ]
+        rows = [
+            replace(row, from_file=from_file(by_file[one], by_file[references[one.device]])) if one in by_file else row
+            for one, row in zip(contenders, rows, strict=True)
         ]
         spread = spread_of(measured[contenders[0]].medians)
         note = WorkNote(
@@ -208,6 +220,7 @@ class _SubjectBench:
             noise=noise.remark(others, spread),
             left_out=left_out,
             images=judges.origin,
+            file=words,
         )
         return note, rows
 
@@ -249,11 +262,24 @@ class _SubjectBench:
             gflops=2 * gmacs * rate,
             peak_share=None if peak is None else 2 * gmacs * rate / peak,
             quality=quality,
+            from_file=None,
             remarks=one.remarks,
             stable=found.stable,
             warm_seconds=found.warm,
             seconds=tuple(each.seconds for each in found.rounds),
         )
+
+    def _image(self, work: Work, devices: Sequence[str]) -> tuple[Path | None, str | None]:
+        """The image to begin from, and in words what it is; None where that is not measured."""
+        asked = self.settings
+        if not (asked.end_to_end or asked.image) or work.batch_size != 1 or "cuda" in devices:
+            return None, None
+        require("dev", "torchvision")
+        if asked.image:
+            return Path(asked.image), Path(asked.image).name
+        path = self.folder / "image.jpg"
+        synthetic_images(1)[0].convert("L").resize((_SIDE, _SIDE), Image.Resampling.BICUBIC).save(path, quality=90)
+        return path, f"a grey JPEG of {_SIDE} × {_SIDE}, made up"
 
     def _bytes(self, one: Contender) -> int:
         if one.opener == "pytorch":
@@ -261,6 +287,23 @@ class _SubjectBench:
         if one.is_peer:  # some write their weights beside the graph
             return sum(path.stat().st_size for path in one.file.parent.iterdir())
         return one.file.stat().st_size
+
+
+def from_file(rounds: Sequence[FileRuns], reference: Sequence[FileRuns]) -> FromFile:
+    """What came of the rounds of one contender beside those of the original."""
+    seconds, others = ([[run.total for run in one] for one in each] for each in (rounds, reference))
+    runs = [run for one in rounds for run in one]
+    decode, resize, inference = (
+        float(np.median([getattr(run, part) / run.total for run in runs])) for part in ("decode", "resize", "inference")
+    )
+    return FromFile(
+        latency=latency(seconds),
+        ratio=ratio([float(np.median(one)) for one in others], [float(np.median(one)) for one in seconds]),
+        decode=decode,
+        resize=resize,
+        inference=inference,
+        seconds=tuple(tuple(one) for one in seconds),
+    )
 
 
 def _is_reference(entry: Entry) -> bool:

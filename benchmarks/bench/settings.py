@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from radiodino.runtime.errors import InputError
@@ -34,6 +35,10 @@ class BenchSettings:
     threads: tuple[int, ...] = ()
     """None named: the physical cores."""
     peers: bool = False
+    end_to_end: bool = False
+    """Whether to measure from an image on disk to the answer too, where the batch is one image."""
+    image: str | None = None
+    """Of that; None makes a grey JPEG of 1024 × 1024."""
     data: tuple[str, ...] = ()
     """Labelled images."""
     masks: tuple[str, ...] = ()
@@ -77,6 +82,8 @@ class BenchSettings:
         for size in self.image_sizes:
             for variant in self.variants:
                 get_variant(variant).grid(size)
+        if self.image is not None and not Path(self.image).is_file():
+            raise InputError(f"--image names {self.image}, which is no file: give a JPEG or PNG, or leave it out")
         limit_of(self.isa)
         if self.isa is not None and any(engine.startswith(("cuda", "tensorrt")) for engine in self.engines):
             raise InputError("--isa limits engines on the CPU: leave out cuda and tensorrt, or --isa")

@@ -8,7 +8,8 @@ from rich.table import Column, Table
 
 from .compare import SAME, Comparison
 from .report import Report
-from .row import Row, WorkNote
+from .row import FromFile, Row, WorkNote
+from .summary import Ratio
 
 _NONE = "–"
 
@@ -26,9 +27,11 @@ def _milliseconds(value: float) -> str:
 
 
 def _ratio(row: Row) -> str:
-    return (
-        "1 (the original)" if row.is_original else f"{row.ratio.value:.2f} ({row.ratio.low:.2f}–{row.ratio.high:.2f})"
-    )
+    return _interval(row, row.ratio)
+
+
+def _interval(row: Row, found: Ratio) -> str:
+    return "1 (the original)" if row.is_original else f"{found.value:.2f} ({found.low:.2f}–{found.high:.2f})"
 
 
 def _label(row: Row) -> str:
@@ -82,10 +85,26 @@ _SCORES: dict[str, _Cell] = {
 }
 
 
+FROM_FILE: dict[str, _Cell] = {
+    "engine": lambda row: row.name,
+    "from a file, p50 (ms)": lambda row: _of_file(row, lambda found: _milliseconds(found.latency.p50)),
+    "p95": lambda row: _of_file(row, lambda found: _milliseconds(found.latency.p95)),
+    "× faster than the snippet (95 %)": lambda row: _of_file(row, lambda found: _interval(row, found.ratio)),
+    "decode": lambda row: _of_file(row, lambda found: _percent(found.decode)),
+    "resize": lambda row: _of_file(row, lambda found: _percent(found.resize)),
+    "inference": lambda row: _of_file(row, lambda found: _percent(found.inference)),
+}
+
+
+def _of_file(row: Row, cell: Callable[[FromFile], str]) -> str:
+    return _NONE if row.from_file is None else cell(row.from_file)
+
+
 def columns(rows: Sequence[Row]) -> list[dict[str, _Cell]]:
     """Of the tables of one work, each column with what it says of a row; scores that no row has are left out."""
     scores = {name: cell for name, cell in _SCORES.items() if any(cell(row) != _NONE for row in rows)}
-    return [SPEED, COST, {**QUALITY, **scores}]
+    from_file = [FROM_FILE] if any(row.from_file for row in rows) else []
+    return [SPEED, COST, {**QUALITY, **scores}, *from_file]
 
 
 def work_heading(note: WorkNote, rows: Sequence[Row]) -> str:
@@ -101,6 +120,8 @@ def work_notes(note: WorkNote, rows: Sequence[Row]) -> list[str]:
     peaks = ", ".join(f"{name} {value:.0f}" for name, value in note.peaks.items())
     said = [f"GFLOP/s of the fastest matrix product: {peaks}"] if peaks else []
     said.append(f"answers were compared on {note.images}")
+    if note.file:
+        said.append(f"from a file: {note.file}")
     if note.noise:
         said.append(note.noise)
     said += [f"{row.name}: {remark}" for row in rows for remark in row.remarks]
@@ -134,6 +155,8 @@ def terminal_tables(report: Report, note: WorkNote) -> list[Table]:
         title = None if number else work_heading(note, rows)
         table = Table(*(Column(name, no_wrap=name == "engine") for name in cells), title=title, title_justify="left")
         for row in rows:
+            if cells is FROM_FILE and row.from_file is None:
+                continue
             table.add_row(*(cell(row) for cell in cells.values()), style="dim" if row.is_peer else None)
         found.append(table)
     return found
@@ -165,7 +188,8 @@ def markdown(report: Report) -> str:
         lines += [f"## {work_heading(note, rows)}", ""]
         for cells in columns(rows):
             lines += [_line(list(cells)), _line(["---"] * len(cells))]
-            lines += [_line([cell(row) for cell in cells.values()]) for row in rows]
+            shown = [row for row in rows if cells is not FROM_FILE or row.from_file is not None]
+            lines += [_line([cell(row) for cell in cells.values()]) for row in shown]
             lines.append("")
         lines += [f"- {sentence}" for sentence in work_notes(note, rows)]
         lines.append("")

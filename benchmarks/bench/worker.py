@@ -18,9 +18,11 @@ from typing import IO, Any
 
 import numpy as np
 
+from radiodino.runtime.errors import InputError, RadioDinoError
+
 from ..peak_memory import peak_mib
-from .openers import Batch, Outputs, open_runner
-from .opening import Opened, Opening, Round
+from .openers import Batch, Outputs, Runner, open_runner
+from .opening import FileRun, Opened, Opening, Round
 from .timing import timed_runs, warm_up
 
 
@@ -37,7 +39,7 @@ def serve(opening: Opening, questions: IO[str], answers: IO[str]) -> None:
 
     Args:
         opening: what to open.
-        questions: lines of JSON, each with ``do`` (``warm``, ``round`` or ``answer``) and its arguments.
+        questions: lines of JSON, each with ``do`` (``warm``, ``round``, ``file`` or ``answer``) and its arguments.
         answers: takes a line of JSON for each.
     """
     began = time.perf_counter()
@@ -55,7 +57,7 @@ def serve(opening: Opening, questions: IO[str], answers: IO[str]) -> None:
     _say(answers, asdict(opened))
     for line in questions:
         question: dict[str, Any] = json.loads(line)
-        _say(answers, _DO[question.pop("do")](runner.run, batch, **question))
+        _say(answers, _DO[question.pop("do")](runner, batch, **question))
 
 
 def answers_to(run: Callable[[Batch], Outputs], images: Batch, at_once: int) -> Outputs:
@@ -68,24 +70,45 @@ def answers_to(run: Callable[[Batch], Outputs], images: Batch, at_once: int) -> 
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _warm(run: Callable[[Batch], Outputs], batch: Batch, seconds: float) -> dict[str, Any]:
-    found, stable = warm_up(lambda: run(batch), seconds)
+def file_run(runner: Runner, path: str) -> FileRun:
+    """From the image at `path` to the answer.
+
+    Raises:
+        InputError: the contender does not read images.
+    """
+    if runner.read is None:
+        raise InputError("this engine is given network input: how an image becomes that is left to its user")
+    began = time.perf_counter()
+    batch, decoded = runner.read(path)
+    resized = time.perf_counter()
+    runner.run(batch)
+    return FileRun(decode=decoded - began, resize=resized - decoded, inference=time.perf_counter() - resized)
+
+
+def _warm(runner: Runner, batch: Batch, seconds: float) -> dict[str, Any]:
+    found, stable = warm_up(lambda: runner.run(batch), seconds)
     return {"seconds": found, "stable": stable}
 
 
-def _round(run: Callable[[Batch], Outputs], batch: Batch, seconds: float, fewest: int) -> dict[str, Any]:
+def _file(runner: Runner, _batch: Batch, path: str, seconds: float, fewest: int) -> dict[str, Any]:
+    found: list[FileRun] = []
+    timed_runs(lambda: found.append(file_run(runner, path)), seconds, fewest)
+    return {"runs": [asdict(one) for one in found]}
+
+
+def _round(runner: Runner, batch: Batch, seconds: float, fewest: int) -> dict[str, Any]:
     before = time.process_time()
-    found = timed_runs(lambda: run(batch), seconds, fewest)
+    found = timed_runs(lambda: runner.run(batch), seconds, fewest)
     return asdict(Round(seconds=tuple(found), cpu_seconds=time.process_time() - before, peak_mib=peak_mib()))
 
 
-def _answer(run: Callable[[Batch], Outputs], batch: Batch, images: str, outputs: str) -> dict[str, Any]:
-    found: dict[str, Any] = answers_to(run, np.load(images), len(batch))
+def _answer(runner: Runner, batch: Batch, images: str, outputs: str) -> dict[str, Any]:
+    found: dict[str, Any] = answers_to(runner.run, np.load(images), len(batch))
     np.savez(outputs, **found)
     return {}
 
 
-_DO: dict[str, Callable[..., dict[str, Any]]] = {"warm": _warm, "round": _round, "answer": _answer}
+_DO: dict[str, Callable[..., dict[str, Any]]] = {"warm": _warm, "round": _round, "file": _file, "answer": _answer}
 
 
 def _say(answers: IO[str], answer: dict[str, Any]) -> None:
@@ -94,8 +117,6 @@ def _say(answers: IO[str], answer: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    from radiodino.runtime.errors import RadioDinoError
-
     try:
         main(sys.argv[1])
     except RadioDinoError as error:

@@ -17,7 +17,7 @@ from radiodino.runtime.errors import RadioDinoError
 
 from .contender import Contender
 from .openers import Batch, Outputs
-from .opening import Opened, Opening, Round
+from .opening import FileRun, Opened, Opening, Round
 
 _PATIENCE = 10  # seconds for a process to end by itself
 
@@ -84,6 +84,15 @@ class WorkerProcess:
         """
         found = self._ask(do="round", seconds=seconds, fewest=fewest)
         return Round(**{**found, "seconds": tuple(found["seconds"])})
+
+    def file(self, path: Path, seconds: float, fewest: int) -> tuple[FileRun, ...]:
+        """Runs from an image on disk to the answer, as many as `round` would make.
+
+        Raises:
+            MeasurementError: the process ended.
+        """
+        found = self._ask(do="file", path=str(path), seconds=seconds, fewest=fewest)
+        return tuple(FileRun(**one) for one in found["runs"])
 
     def answer(self, images: Path, folder: Path) -> Outputs:
         """All outputs for the images of a ``.npy`` file.
