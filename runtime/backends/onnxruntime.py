@@ -76,6 +76,10 @@ class OnnxRuntimeBackend:
         if self.threads:
             options.intra_op_num_threads = self.threads - self.parallel + 1  # with that which calls `run`
             options.inter_op_num_threads = 1
+            if job.one_image:
+                # Work handed out in pieces, so that no thread waits for a slower one: a twentieth less time for one
+                # image of tiny, while the pieces of many images are large enough to cost more than they gain.
+                options.add_session_config_entry("session.dynamic_block_base", "4")
         # TF32 would silently drop 13 bits of an fp32 file's mantissa.
         provider = (_PROVIDER[name], {"use_tf32": "0"}) if name == CUDA_NAME else _PROVIDER[name]
         try:
