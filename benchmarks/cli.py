@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from radiodino.runtime import console as ending
 from radiodino.runtime.atomic import atomic_path, refuse_existing
+from radiodino.runtime.errors import InputError
 from radiodino.runtime.extras import require
 from radiodino.runtime.model_info import TASKS
 from radiodino.runtime.variants import VARIANTS
@@ -151,12 +153,62 @@ def bench(
         settings = replace(settings, **QUICK)  # type: ignore[arg-type]
     settings.check()
 
-    from .bench.report import write_report
-    from .bench.run import run
-    from .bench.tables import machine_line, rows_of, terminal_tables, work_notes
-    from .bench.tables import markdown as as_markdown
+    report = _measured([settings], output, markdown)
+    out.print(f"machine  {_machine(report)}", soft_wrap=True, markup=False)
+
+
+@app.command()
+def targets(
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="Labelled images of the kind that int8 files are for, to calibrate and judge; repeatable."),
+    ] = None,
+    variant: Annotated[str, typer.Option(help="Comma-separated: only the promises for these.")] = "tiny,small,base",
+    isa: Annotated[str | None, typer.Option(help="As of radiodino-bench.")] = None,
+    rounds: Annotated[int, typer.Option(help="In each, every engine has its turn.")] = BenchSettings.rounds,
+    round_seconds: Annotated[float, typer.Option(help="Of a turn, at least.")] = BenchSettings.round_seconds,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write all as JSON.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")] = None,
+) -> None:
+    """Measure what this package promises of speed on a CPU with two threads, beside all peers, and say what is met."""
+    require("dev", "torch", "timm", "onnx", "onnxscript", "fvcore", "psutil", "openvino", "onnxruntime", "nncf")
+    for path in (output, markdown):
+        if path is not None:
+            refuse_existing(path, overwrite=True)
+    from .bench.tables import targets_table
+    from .bench.targets import TARGETS, judge_targets, settings_of
     from .print_table import print_table
 
+    base = BenchSettings(
+        engines=("pytorch", "openvino", "onnxruntime"), threads=(2,), peers=True, data=tuple(data or ()), isa=isa,
+        rounds=rounds, round_seconds=round_seconds, images=50,
+    )  # fmt: skip
+    named = names("--variant", variant)
+    chosen = [one for one in TARGETS if one.variant in named]
+    if not chosen:
+        raise InputError(f"nothing is promised for {variant}: choose of tiny, small, base")
+    report = _measured(settings_of(chosen, base), output, markdown)
+    print_table(targets_table(judge_targets(chosen, report)))
+    out.print(f"machine  {_machine(report)}", soft_wrap=True, markup=False)
+
+
+def _machine(report: Report) -> str:
+    from .bench.tables import machine_line
+
+    return machine_line(report)
+
+
+def _measured(runs: Sequence[BenchSettings], output: Path | None, markdown: Path | None) -> Report:
+    """All of `runs` as one report, printed and written as each network is done."""
+    from .bench.report import write_report
+    from .bench.run import run
+    from .bench.tables import markdown as as_markdown
+    from .bench.tables import rows_of, terminal_tables, work_notes
+    from .print_table import print_table
+
+    for settings in runs:
+        settings.check()
+    done: Report | None = None
     try:
         with err.status("starting") as status:
 
@@ -167,19 +219,28 @@ def bench(
                 for sentence in work_notes(note, rows_of(report, note)):
                     out.print(f"note     {sentence}", soft_wrap=True, markup=False)
                 if output is not None:
-                    write_report(report, output)
+                    write_report(_joined(done, report), output)
                 status.start()
 
-            report = run(settings, lambda step: status.update(f"{step} …"), finished)
+            for settings in runs:
+                done = _joined(done, run(settings, lambda step: status.update(f"{step} …"), finished))
     except KeyboardInterrupt:
         ending.fail("interrupted", ending.INTERRUPTED)
-    out.print(f"machine  {machine_line(report)}", soft_wrap=True, markup=False)
+    if done is None:
+        raise InputError("nothing is to be measured: name a --variant")
     if output is not None:
         out.print(f"wrote    {output}", soft_wrap=True, markup=False)
     if markdown is not None:
         with atomic_path(markdown, overwrite=True) as temporary:
-            temporary.write_text(as_markdown(report), encoding="utf-8")
+            temporary.write_text(as_markdown(done), encoding="utf-8")
         out.print(f"wrote    {markdown}", soft_wrap=True, markup=False)
+    return done
+
+
+def _joined(first: Report | None, then: Report) -> Report:
+    if first is None:
+        return then
+    return replace(first, works=(*first.works, *then.works), rows=(*first.rows, *then.rows))
 
 
 @app.command()

@@ -13,7 +13,9 @@ from radiodino.benchmarks import cli
 from radiodino.benchmarks.bench.compare import FASTER, SAME, SLOWER, change_of, compare, verdict_of
 from radiodino.benchmarks.bench.report import Report, read_report, write_report
 from radiodino.benchmarks.bench.row import Quality, Row, WorkNote
+from radiodino.benchmarks.bench.settings import BenchSettings
 from radiodino.benchmarks.bench.summary import latency, ratio
+from radiodino.benchmarks.bench.targets import TARGETS, judge_targets, settings_of
 from radiodino.benchmarks.bench.work import Work
 from radiodino.runtime.machine import this_machine
 
@@ -106,6 +108,45 @@ def test_files_answers_and_what_came_and_went(command, tmp_path):
     assert ended.status == 0
     assert "moved    nothing beyond noise" in ended.out
     assert "gone     tiny, embed, 224 px, batch 1, 2 threads: gone fp32" in ended.out
+
+
+def test_promises_beside_what_was_measured():
+    def named(name, milliseconds, seed, **changes):
+        row = row_of(name, milliseconds, seed, noise=0, engine=changes.pop("engine", "openvino"))
+        original = [0.02] * 9
+        medians = [np.median(one) for one in row.seconds]
+        return replace(row, ratio=ratio(original, medians), precision="int8", **changes)
+
+    original = row_of("pytorch fp32", 20, 0, engine="pytorch", noise=0)
+    own, slower = named("openvino int8", 4, 1), named("onnxruntime int8", 10, 2, engine="onnxruntime")
+    peer = named("openvino int8 (NNCF)", 5, 3, is_peer=True, maker="NNCF")
+    first, alone, *rest = judge_targets(TARGETS, report_of(original, own, slower, peer))
+    assert not rest  # what was not measured is not judged
+    assert (first.row.name, first.peer, first.met) == ("openvino int8", "openvino int8 (NNCF)", True)
+    assert (first.ratio, first.over_peer) == pytest.approx((5, 1.25))
+    assert (alone.row.name, alone.ratio, alone.met) == ("onnxruntime int8", pytest.approx(2), False)
+    near = named("openvino int8 (NNCF)", 4.1, 3, is_peer=True, maker="NNCF")
+    assert not judge_targets(TARGETS, report_of(original, own, near))[0].met
+    assert not judge_targets(TARGETS, report_of(original, own))[0].met  # no peer, no proof
+
+
+def test_each_network_of_the_promises_is_measured_once():
+    runs = settings_of(TARGETS, BenchSettings(peers=True))
+    assert [(one.variants, one.tasks, one.image_sizes) for one in runs] == [
+        (("tiny",), ("embed",), ()), (("small",), ("embed",), ()), (("base",), ("embed",), ()),
+        (("tiny",), ("segment",), (448,)),
+    ]  # fmt: skip
+    assert [one.end_to_end for one in runs] == [True, False, False, False]
+    assert runs[0].precisions == ("fp32", "fp16", "int8")
+    assert runs[3].head == "paper"
+    for one in runs:
+        one.check()
+
+
+def test_a_variant_without_promises_is_refused(refused):
+    for module in ("torch", "timm", "onnx", "openvino", "onnxruntime", "nncf", "fvcore"):
+        pytest.importorskip(module)
+    assert "nothing is promised for tiny-sp" in refused(cli.main, "targets", "--variant", "tiny-sp")
 
 
 def test_a_file_that_is_no_report_is_refused(refused, tmp_path):

@@ -75,9 +75,8 @@ def compare(before: Report, after: Report) -> Comparison:
 
 def round_ratios(original: Row, row: Row) -> NDArray[np.float64]:
     """Median run of `original` / median run of `row`, of each round."""
-    medians = [[statistics.median(one) for one in found.seconds] for found in (original, row)]
-    ratios: NDArray[np.float64] = np.divide(*medians)
-    return ratios
+    pairs = zip(original.seconds, row.seconds, strict=True)
+    return np.array([statistics.median(its) / statistics.median(own) for its, own in pairs], np.float64)
 
 
 def change_of(before: NDArray[np.float64], after: NDArray[np.float64]) -> Ratio:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from .worker_process import WorkerProcess
 Progress = Callable[[str], None]
 FileRuns = tuple[FileRun, ...]
 """Of one round."""
+_PAUSE = 0.05
+"""Seconds in which the threads of the one before go to sleep: some wait for more work by spinning."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ class Contest:
             meter.start()
             own = 0.0
             for contender in self.contenders[:: -1 if number % 2 else 1]:
+                time.sleep(_PAUSE)
                 result = self._workers[contender].round(pace.seconds, pace.fewest)
                 found[contender].rounds.append(result)
                 own += result.cpu_seconds
@@ -126,6 +130,7 @@ class Contest:
         for number in range(pace.rounds):
             self._progress(f"round {number + 1} of {pace.rounds}, from a file")
             for one in contenders[:: -1 if number % 2 else 1]:
+                time.sleep(_PAUSE)
                 found[one].append(self._workers[one].file(path, pace.seconds, pace.fewest))
         return found
 

@@ -27,7 +27,8 @@ from .judge import JudgeSet, judged
 from .judge_images import heads_set, neighbours_set, synthetic_set
 from .lineup import Entry, Lineup, default_engines, lineup
 from .matrix_peak import arithmetic_of, peak_key, peaks, products
-from .peers import Materials, made_peers
+from .peer_materials import Materials
+from .peers import made_peers
 from .report import Report
 from .rounds import Contest, FileRuns, Measured, Pace
 from .row import FromFile, Quality, Row, WorkNote

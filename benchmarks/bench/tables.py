@@ -10,6 +10,7 @@ from .compare import SAME, Comparison
 from .report import Report
 from .row import FromFile, Row, WorkNote
 from .summary import Ratio
+from .targets import MARGIN, Judged
 
 _NONE = "–"
 
@@ -160,6 +161,24 @@ def terminal_tables(report: Report, note: WorkNote) -> list[Table]:
             table.add_row(*(cell(row) for cell in cells.values()), style="dim" if row.is_peer else None)
         found.append(table)
     return found
+
+
+def targets_table(judged: Sequence[Judged]) -> Table:
+    """A line for each promise."""
+    table = Table("work", "promised", "fastest", "measured", "best peer", "× the best peer", "")
+    for one in judged:
+        target = one.target
+        table.add_row(
+            target.name,
+            f"{target.ratio:g} ×" + (f", {MARGIN:g} × the best peer" if target.over_peers else ""),
+            one.row.name,
+            f"{one.ratio:.2f} ×",
+            one.peer or _NONE,
+            _number(one.over_peer, ".2f"),
+            "met" if one.met else f"missed, {one.ratio / target.ratio:.0%} of it" if one.ratio < target.ratio else
+            "missed beside the peer",
+        )  # fmt: skip
+    return table
 
 
 def comparison_table(comparison: Comparison) -> Table:
