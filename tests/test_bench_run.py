@@ -13,13 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 torch = pytest.importorskip("torch")
 pytest.importorskip("timm")
 pytest.importorskip("fvcore")
 pytest.importorskip("psutil")
 pytest.importorskip("openvino")
 pytest.importorskip("onnxruntime")
+
+from onnx import numpy_helper  # noqa: E402
 
 from radiodino.benchmarks import cli  # noqa: E402
 from radiodino.benchmarks.bench import isa, lineup, matrix_peak, openers, worker  # noqa: E402
@@ -143,6 +145,41 @@ def test_peers_take_part_and_a_peer_that_fails_is_named(toy, subject, tmp_path, 
     assert cosines(answers[0], wanted.numpy()).min() > 0.99
     assert answers[1] == pytest.approx(wanted.numpy(), abs=1e-3)
     assert [len(one.rounds) for one in measured.values()] == [2, 2]
+
+
+def test_a_peer_that_breaks_while_it_runs_is_left_out(toy_fp32, tmp_path):
+    peer = replace(of_runtime(tmp_path / "absent.onnx"), maker="peer")
+    batch, pace = small_batch(tmp_path), Pace(rounds=1, seconds=0, fewest=1, warm_seconds=0)
+    with Contest([of_runtime(toy_fp32), peer], 1, batch, {}) as contest:
+        assert list(contest.measure(pace)) == [of_runtime(toy_fp32)]
+        assert "there is no file" in contest.failed[peer]
+    with Contest([replace(peer, maker=OURS)], 1, batch, {}) as contest, pytest.raises(MeasurementError):
+        contest.measure(pace)
+
+
+def test_matrix_products_are_what_is_said(tmp_path):
+    every = matrix_peak.products(["fp32", "bf16", "int8"], ["cpu"], tmp_path, 32)
+    assert [(one.engine, one.precision) for one in every] == [
+        ("onnxruntime", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"), ("onnxruntime", "int8"),
+        ("openvino", "int8"),
+    ]  # fmt: skip
+    limited = matrix_peak.products(["fp32", "int8"], ["cpu"], tmp_path, 32, limited=True)
+    assert {one.engine for one in limited} == {"openvino"}
+    for one in every:
+        if one.precision == "bf16":
+            continue
+        opening = Opening(
+            opener=one.opener, file=str(one.file), engine=one.engine, compute=one.compute, device="cpu", threads=1,
+            outputs=one.outputs, batch=str(one.batch),
+        )  # fmt: skip
+        runner = open_runner(opening, 1)
+        batch = np.load(one.batch)
+        (weight,) = [numpy_helper.to_array(tensor) for tensor in onnx.load(one.file).graph.initializer if tensor.dims]
+        left, right = batch.astype(np.float64), weight.astype(np.float64)
+        if one.precision == "int8":
+            left = 0.01 * (batch.astype(int) - 128) if batch.dtype == np.uint8 else (left / 0.01).round() * 0.01
+            right = 0.01 * right
+        assert runner.run(batch)["product"] == pytest.approx(left @ right, abs=2e-2), one.name
 
 
 def test_the_original_is_what_an_export_is_verified_against(both_heads):

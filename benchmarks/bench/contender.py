@@ -41,6 +41,11 @@ class Contender:
         return f"{self.engine} {self.precision}{peer}"
 
     @property
+    def may_fail(self) -> bool:
+        """Whether a run goes on without it."""
+        return self.maker not in (ORIGINAL, OURS)
+
+    @property
     def is_peer(self) -> bool:
         """Whether it is what one would take otherwise."""
         return self.maker not in (ORIGINAL, OURS)

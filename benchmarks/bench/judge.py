@@ -23,7 +23,7 @@ from ..task_samples import Sample
 from .contender import Contender
 from .rounds import Contest
 from .row import Quality
-from .worker_process import save_batch
+from .worker_process import MeasurementError, save_batch
 
 _AT_ONCE = 8
 
@@ -69,6 +69,9 @@ def judged(
         folder: for batches and answers on their way.
         progress: told what is being done.
 
+    Returns:
+        Of each; a peer that fails is told of in `contest.failed` instead.
+
     Raises:
         InputError: a contender gives values that are not finite.
         MeasurementError: a process ended.
@@ -83,15 +86,22 @@ def judged(
             truths = None if sample.masks is None else sample.masks[places]
             path = save_batch(folder / "judged.npy", batch)
             wanted: dict[str, NDArray[Any]] = {}
-            for one in contenders:
-                own = contest.worker(one).answer(path, folder)
-                _refuse_broken(one, own)
+            for one in list(found):
+                try:
+                    own = contest.worker(one).answer(path, folder)
+                    _refuse_broken(one, own)
+                except (MeasurementError, InputError) as error:
+                    if not one.may_fail:
+                        raise
+                    contest.failed[one] = str(error)
+                    del found[one]
+                    continue
                 wanted = wanted or own
                 found[one].embeddings.append(own["embedding"].astype(np.float32))
                 found[one].answers.append(answers(own, wanted, threshold, truths))
             done += len(places)
             progress(f"judge, {done} of {total} images")
-    return {one: _quality(found[one], found[contenders[0]], judges) for one in contenders}
+    return {one: _quality(own, found[contenders[0]], judges) for one, own in found.items()}
 
 
 def _refuse_broken(one: Contender, outputs: dict[str, NDArray[Any]]) -> None:

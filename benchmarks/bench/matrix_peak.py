@@ -6,7 +6,7 @@ a product; the fastest run counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from .contender import Contender
+from .isa import UNLIMITED
 from .rounds import Measured
 
 MAKER = "matrix product"
@@ -23,27 +24,26 @@ SIDE = 1536
 CUDA_SIDE = 8192
 
 
-def products(arithmetics: Sequence[str], devices: Sequence[str], folder: Path, side: int) -> list[Contender]:
+def products(
+    arithmetics: Sequence[str], devices: Sequence[str], folder: Path, side: int, *, limited: bool = False
+) -> list[Contender]:
     """Contenders that multiply two matrices.
 
     Args:
         arithmetics: of ``fp32``, ``bf16``, ``fp16``, ``int8``; those that nothing here multiplies in are passed over.
         devices: of ``cpu`` and ``cuda``.
         folder: for their files.
-        side: of the matrices on the CPU.
+        side: of the matrices on the CPU; twice as long where a product is quick.
+        limited: whether instruction sets are limited, as ONNX Runtime's cannot be.
     """
     found = []
     if "cpu" in devices:
-        floats, whole = _float_product(folder, side), _whole_product(folder, side)
-        files = {"fp32": floats, "bf16": floats, "int8": whole}
-        engines = [name for name in ("onnxruntime", "openvino") if find_spec(name) is not None]
-        for arithmetic in arithmetics:
-            for engine in engines:
-                if arithmetic not in files or (engine, arithmetic) == ("onnxruntime", "bf16"):
-                    continue
-                file, batch = files[arithmetic]
-                compute = "fp32" if arithmetic == "int8" else arithmetic
-                found.append(_contender(engine, arithmetic, engine, file, batch, compute, "cpu"))
+        for engine, arithmetic, make, longer in _CPU:
+            if arithmetic not in arithmetics or find_spec(engine) is None or (limited and engine in UNLIMITED):
+                continue
+            file, batch = make(folder, longer * side)
+            compute = "fp32" if arithmetic == "int8" else arithmetic
+            found.append(_contender(engine, arithmetic, engine, file, batch, compute, "cpu"))
     if "cuda" in devices:
         batch = folder / "product-cuda.npy"
         np.save(batch, np.random.default_rng(0).standard_normal((CUDA_SIDE, CUDA_SIDE), np.float32))
@@ -89,18 +89,53 @@ def _contender(
     )  # fmt: skip
 
 
-def _float_product(folder: Path, side: int) -> tuple[Path, Path]:
+Made = tuple[Path, Path]
+"""A file and its batch."""
+
+
+def _float_product(folder: Path, side: int) -> Made:
     random = np.random.default_rng(0)
     weight = numpy_helper.from_array(random.standard_normal((side, side), np.float32), "weight")
     node = helper.make_node("MatMul", ["x", "weight"], ["product"])
-    file = _save(folder / "product-float.onnx", [node], [weight], TensorProto.FLOAT, side)
-    batch = folder / "product-float.npy"
+    file = _save(folder / f"product-float-{side}.onnx", [node], [weight], TensorProto.FLOAT, side)
+    batch = folder / f"product-float-{side}.npy"
     np.save(batch, random.standard_normal((side, side), np.float32))
     return file, batch
 
 
-def _whole_product(folder: Path, side: int) -> tuple[Path, Path]:
-    """Unsigned times signed 8-bit numbers, as in an int8 file; limited so that no CPU saturates."""
+def _whole_product(folder: Path, side: int) -> Made:
+    """Unsigned times signed 8-bit numbers, as in an int8 file."""
+    random = np.random.default_rng(0)
+    nodes = [helper.make_node("DequantizeLinear", ["x", "scale", "zero"], ["left"])]
+    batch = folder / "product-whole.npy"
+    np.save(batch, random.integers(0, 256, (side, side), np.uint8))
+    return _whole(folder / "product-whole.onnx", nodes, TensorProto.UINT8, side), batch
+
+
+def _rounded_product(folder: Path, side: int) -> Made:
+    """The same of numbers that are rounded first: OpenVINO multiplies in 8 bits only where a graph rounds."""
+    random = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["rounded"]),
+        helper.make_node("DequantizeLinear", ["rounded", "scale", "zero"], ["left"]),
+    ]
+    batch = folder / "product-rounded.npy"
+    np.save(batch, random.uniform(-1.28, 1.27, (side, side)).astype(np.float32))
+    return _whole(folder / "product-rounded.onnx", nodes, TensorProto.FLOAT, side), batch
+
+
+_CPU: tuple[tuple[str, str, Callable[[Path, int], Made], int], ...] = (
+    # engine, arithmetic, file, how much longer the sides are
+    ("onnxruntime", "fp32", _float_product, 1),
+    ("openvino", "fp32", _float_product, 1),
+    ("openvino", "bf16", _float_product, 2),
+    ("onnxruntime", "int8", _whole_product, 1),
+    ("openvino", "int8", _rounded_product, 2),
+)
+
+
+def _whole(path: Path, nodes: list[onnx.NodeProto], kind: int, side: int) -> Path:
+    """`nodes`, which make ``left`` of ``x``, times a matrix of numbers so small that no CPU saturates."""
     random = np.random.default_rng(0)
     tensors = [
         numpy_helper.from_array(random.integers(-63, 64, (side, side), np.int8), "whole"),
@@ -108,15 +143,11 @@ def _whole_product(folder: Path, side: int) -> tuple[Path, Path]:
         numpy_helper.from_array(np.array(128, np.uint8), "zero"),
         numpy_helper.from_array(np.array(0, np.int8), "none"),
     ]
-    nodes = [
-        helper.make_node("DequantizeLinear", ["x", "scale", "zero"], ["left"]),
+    product = [
         helper.make_node("DequantizeLinear", ["whole", "scale", "none"], ["right"]),
         helper.make_node("MatMul", ["left", "right"], ["product"]),
     ]
-    file = _save(folder / "product-whole.onnx", nodes, tensors, TensorProto.UINT8, side)
-    batch = folder / "product-whole.npy"
-    np.save(batch, random.integers(0, 256, (side, side), np.uint8))
-    return file, batch
+    return _save(path, [*nodes, *product], tensors, kind, side)
 
 
 def _save(path: Path, nodes: list[onnx.NodeProto], tensors: list[onnx.TensorProto], kind: int, side: int) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 from .contender import Contender
 from .noise import Noise, NoiseMeter
 from .opening import FileRun, Opened, Round
-from .worker_process import WorkerProcess
+from .worker_process import MeasurementError, WorkerProcess
 
 Progress = Callable[[str], None]
 FileRuns = tuple[FileRun, ...]
@@ -55,7 +55,8 @@ class Contest:
     """The processes of all contenders of one work; used as a context, so that they end with it.
 
     Args:
-        contenders: the original first.
+        contenders: the original first. Peers and matrix products that fail are told of in `failed`; of others a failure
+            is an error.
         threads: CPU threads of each engine.
         batch: a ``.npy`` file, see `radiodino.benchmarks.bench.opening.Opening.batch`.
         environment: added to that of each process.
@@ -72,6 +73,8 @@ class Contest:
     ) -> None:
         self.contenders = contenders
         self.noise: Noise | None = None
+        self.failed: dict[Contender, str] = {}
+        """Why, of those that did not come to the end."""
         self._threads, self._batch, self._environment, self._progress = threads, batch, environment, progress
         self._stack = ExitStack()
         self._workers: dict[Contender, WorkerProcess] = {}
@@ -95,16 +98,22 @@ class Contest:
             self._progress(f"open {contender.name}")
             worker = WorkerProcess(contender, self._threads, self._batch, self._environment)
             self._stack.callback(worker.close)
+            try:
+                opened = worker.opened()
+                seconds, stable = worker.warm(pace.warm_seconds)
+            except MeasurementError as error:
+                if not contender.may_fail:
+                    raise
+                self.failed[contender] = str(error)
+                continue
             self._workers[contender] = worker
-            opened = worker.opened()
-            seconds, stable = worker.warm(pace.warm_seconds)
             found[contender] = Measured(opened, tuple(seconds), stable)
         meter = NoiseMeter()
         for number in range(pace.rounds):
             self._progress(f"round {number + 1} of {pace.rounds}")
             meter.start()
             own = 0.0
-            for contender in self.contenders[:: -1 if number % 2 else 1]:
+            for contender in list(found)[:: -1 if number % 2 else 1]:
                 time.sleep(_PAUSE)
                 result = self._workers[contender].round(pace.seconds, pace.fewest)
                 found[contender].rounds.append(result)

@@ -181,12 +181,13 @@ class _SubjectBench:
         batch = save_batch(self.folder / "batch.npy", _batch(work))
         devices = sorted({one.device for one in contenders})
         needed = {_nominal(one, bf16=self._has_bf16()) for one in contenders}
-        probes = products(sorted(needed), devices, self.folder, matrix_peak.SIDE)
+        probes = products(sorted(needed), devices, self.folder, matrix_peak.SIDE, limited=limit is not None)
         pace = Pace(rounds=asked.rounds, seconds=asked.round_seconds, warm_seconds=asked.warm_seconds)
         environment = limit.environment() if limit else {}
         with Contest([*contenders, *probes], work.threads, batch, environment, self._say) as contest:
             measured = contest.measure(pace)
             threshold = self.subject.original.segmenter_info
+            contenders = [one for one in contenders if one not in contest.failed]
             quality = judged(
                 contest,
                 contenders,
@@ -202,6 +203,8 @@ class _SubjectBench:
                 readers = [one for one in contenders if not one.is_peer]
                 by_file = contest.measure_file(readers, path, pace)
             others = contest.noise or noise.Noise(0.0, 0.0, 0.0)
+        contenders = [one for one in contenders if one not in contest.failed]
+        left_out = left_out | {one.name: f"it failed: {reason}" for one, reason in contest.failed.items()}
         fastest = peaks(measured)
         references = {one.device: one for one in contenders if one.maker == ORIGINAL}
         rows = [
@@ -238,6 +241,8 @@ class _SubjectBench:
         rate = 1000 * work.batch_size / timed.p50
         gmacs = self.subject.macs / 1e9
         peak = fastest.get(peak_key(one.device, arithmetic_of(one.precision, found.opened.compute)))
+        if self.settings.isa and one.engine in isa.UNLIMITED:
+            peak = None  # that of the limited engines
         memory = [each.peak_mib for each in found.rounds if each.peak_mib is not None]
         return Row(
             work=work,
