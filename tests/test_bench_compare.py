@@ -139,6 +139,7 @@ def test_each_network_of_the_promises_is_measured_once():
     assert [one.end_to_end for one in runs] == [True, False, False, False]
     assert runs[0].precisions == ("fp32", "fp16", "int8")
     assert runs[3].head == "paper"
+    assert [one.calibration_count for one in runs] == [200, 200, 200, 32]
     for one in runs:
         one.check()
 

@@ -191,7 +191,7 @@ def _openvino_contender(
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Peers report their own progress; the table is the only voice the user shall hear."""
-    names = ("torch.onnx", "nncf", "openvino", "root", "onnxscript", "optimum")
+    names = ("torch.onnx", "torch.utils.cpp_extension", "nncf", "openvino", "root", "onnxscript", "optimum")
     before = {name: logging.getLogger(name).level for name in names}
     try:
         for name in names:
