@@ -26,7 +26,7 @@ from radiodino.runtime import console as ending
 from radiodino.runtime.extras import require
 from radiodino.runtime.variants import get_variant
 
-_RUNTIME = """
+RUNTIME = """
 import sys, time
 start, model_file, image, backend, threads = float(sys.argv[1]), *sys.argv[2:]
 marks = [("interpreter", time.monotonic())]
@@ -38,7 +38,7 @@ embedding = model.embed(image)
 marks.append(("first embedding", time.monotonic()))
 """
 
-_SNIPPET = """
+SNIPPET = """
 import sys, time
 start, weights, image, architecture, threads = float(sys.argv[1]), *sys.argv[2:]
 marks = [("interpreter", time.monotonic())]
@@ -56,7 +56,7 @@ with torch.no_grad():
 marks.append(("first embedding", time.monotonic()))
 """
 
-_END = """
+END = """
 import json, re
 from pathlib import Path
 # Not getrusage: its maximum includes the parent's memory at the time of the fork.
@@ -98,16 +98,16 @@ def main(
         image = f"{folder}/image.png"
         Image.fromarray(np.random.default_rng(0).integers(0, 256, (512, 512), np.uint8)).save(image)
         commands = {
-            "runtime, onnxruntime": [_RUNTIME, str(exported.path), image, "onnxruntime", str(threads)],
-            "runtime, openvino": [_RUNTIME, str(exported.path), image, "openvino", str(threads)],
+            "runtime, onnxruntime": [RUNTIME, str(exported.path), image, "onnxruntime", str(threads)],
+            "runtime, openvino": [RUNTIME, str(exported.path), image, "openvino", str(threads)],
             "torch + timm": [
-                _SNIPPET, f"{folder}/weights.safetensors", image, "vit_tiny_patch16_224", str(threads),
+                SNIPPET, f"{folder}/weights.safetensors", image, "vit_tiny_patch16_224", str(threads),
             ],
         }  # fmt: skip
         samples: dict[str, list[dict[str, object]]] = {name: [] for name in commands}
         for number in range(rounds + 1):  # the first round warms the disk and the cache of compiled models
             for name, (code, *arguments) in commands.items():
-                found = _run(code + _END, arguments)
+                found = _run(code + END, arguments)
                 if number:
                     samples[name].append(found)
     _print(samples)
