@@ -237,7 +237,7 @@ def _dice(one: Contestant, split: SplitPairs, threshold: float, threads: int) ->
     model = None if one.engine == TORCH else Model.load(one.file, backend=one.engine, threads=threads, cache=False)
     dice = []
     for place in places:
-        image = normalise(torch.from_numpy(np.ascontiguousarray(split.pairs.pixels[place : place + 1])))
+        image = normalise(torch.from_numpy(np.array(split.pairs.pixels[place : place + 1])))
         with torch.inference_mode():
             found = segmenter(image).sigmoid() if segmenter else torch.from_numpy(model.run(image.numpy())["mask"])  # type: ignore[union-attr]
         truth = torch.from_numpy(np.ascontiguousarray(split.pairs.masks[place : place + 1])).bool()
