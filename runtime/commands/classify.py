@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import options
-from .running import run_and_report
+from .running import open_for_many, run_and_report
 
 
 def classify(
@@ -38,18 +38,12 @@ def classify(
     """
     from ..embed.run import embed_run
     from ..frame import Window
-    from ..model import Model
     from ..task_runs.classification_rows import ClassificationRows
     from ..task_runs.classification_table import ClassificationTable
     from ..tasks.heads import classifier_of
 
-    opened = Model.load(
-        model,
-        backend=backend,
-        compute=compute,
-        threads=threads,
-        batch_size=batch_size,
-        parallel=options.PARALLEL,
+    opened = open_for_many(
+        model, backend=backend, compute=compute, threads=threads, batch_size=batch_size, assume_variant=None
     )
     reports = output.with_name(f"{output.name}.reports") if report else None
     maker = ClassificationRows(opened.info, reports)

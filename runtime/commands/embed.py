@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import options
-from .running import run_and_report
+from .running import open_for_many, run_and_report
 
 
 def embed(
@@ -33,16 +33,9 @@ def embed(
     """
     from ..embed.run import embed_run
     from ..frame import Window
-    from ..model import Model
 
-    opened = Model.load(
-        model,
-        backend=backend,
-        compute=compute,
-        threads=threads,
-        batch_size=batch_size,
-        parallel=options.PARALLEL,
-        assume_variant=assume_variant,
+    opened = open_for_many(
+        model, backend=backend, compute=compute, threads=threads, batch_size=batch_size, assume_variant=assume_variant
     )
     run_and_report(
         opened,

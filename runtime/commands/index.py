@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import options
-from .running import run_and_report
+from .running import open_for_many, run_and_report
 
 
 def index(
@@ -48,18 +48,11 @@ def index(
     from ..frame import Window
     from ..index.notes import with_index_notes
     from ..index.writer import IndexWriter
-    from ..model import Model
 
     grey = Window(*window) if window else None
     IndexWriter(longest_side=thumbnails, percentile=percentile)  # refuse them before the model is opened
-    opened = Model.load(
-        model,
-        backend=backend,
-        compute=compute,
-        threads=threads,
-        batch_size=batch_size,
-        parallel=options.PARALLEL,
-        assume_variant=assume_variant,
+    opened = open_for_many(
+        model, backend=backend, compute=compute, threads=threads, batch_size=batch_size, assume_variant=assume_variant
     )
     run_and_report(
         opened,

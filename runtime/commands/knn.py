@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import options
-from .running import run_and_report
+from .running import open_for_many, run_and_report
 
 
 def knn(
@@ -40,20 +40,13 @@ def knn(
     from ..index.case_index import CaseIndex
     from ..index.knn_writer import KnnWriter
     from ..index.notes import other_arithmetic, with_knn_notes
-    from ..model import Model
 
     parts = k.split(",")
     if not all(part.strip().isdecimal() for part in parts):
         raise InputError(f"-k takes whole numbers with commas, not '{k}': use 1,5,20")
     opened_index = CaseIndex.open(index)
-    opened = Model.load(
-        model,
-        backend=backend,
-        compute=compute,
-        threads=threads,
-        batch_size=batch_size,
-        parallel=options.PARALLEL,
-        assume_variant=assume_variant,
+    opened = open_for_many(
+        model, backend=backend, compute=compute, threads=threads, batch_size=batch_size, assume_variant=assume_variant
     )
     opened_index.refuse_other_model(opened.info.file_sha256, model)
     writer = KnnWriter(opened_index, [int(part) for part in parts], opened.info.notice)

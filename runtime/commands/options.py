@@ -7,10 +7,6 @@ from typing import Annotated
 
 import typer
 
-PARALLEL = 2
-"""Inferences at the same time in a run over many images: threads that share no batch need not wait for each other. Not
-where a head makes masks or maps of every image, whose memory would double."""
-
 Inputs = Annotated[
     list[str],
     typer.Argument(help="Images (DICOM, PNG, JPEG, TIFF, …), folders, quoted globs, zip archives, .npz image sets."),

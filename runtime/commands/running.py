@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -17,6 +18,32 @@ if TYPE_CHECKING:
 
 SOME_UNREADABLE = 3
 """Exit status of a run that ended well but could not read every image."""
+_PARALLEL = 2
+"""Inferences at the same time in a run over many images: threads that share no batch need not wait for each other. Not
+where a head makes masks or maps of every image, whose memory would double."""
+
+
+def open_for_many(
+    path: Path, *, backend: str, compute: str | None, threads: int | None, batch_size: int, assume_variant: str | None
+) -> Model:
+    """A model prepared for a run over many images that makes no masks or maps: `_PARALLEL` batches side by side.
+
+    Raises:
+        ModelFileError: see `radiodino.runtime.Model.load`, as for the others.
+        BackendError: likewise.
+        InputError: likewise.
+    """
+    from ..model import Model
+
+    return Model.load(
+        path,
+        backend=backend,
+        compute=compute,
+        threads=threads,
+        batch_size=batch_size,
+        parallel=_PARALLEL,
+        assume_variant=assume_variant,
+    )
 
 
 def run_and_report(model: Model, activity: str, run: Callable[[Progress], RunSummary]) -> None:
