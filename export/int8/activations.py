@@ -48,7 +48,11 @@ def maps_after(layer: LinearLayer) -> tuple[str, ...]:
 
 
 def collect(
-    model: onnx.ModelProto, layers: Sequence[LinearLayer], batches: Sequence[Batch], seed: int = 0
+    model: onnx.ModelProto,
+    layers: Sequence[LinearLayer],
+    batches: Sequence[Batch],
+    seed: int = 0,
+    images: int | None = None,
 ) -> Statistics:
     """Run the calibration images through `model` in fp32, one by one, so that memory stays bounded.
 
@@ -57,8 +61,10 @@ def collect(
         layers: of it.
         batches: network inputs, each float32 (B, 3, S, S).
         seed: of the sample.
+        images: in all batches; None counts them, for which each batch is asked for once more.
     """
-    images = sum(len(batch) for batch in batches)
+    if images is None:
+        images = sum(len(batch) for batch in batches)
     share = -(-ROWS // images)
     watched = list(dict.fromkeys([layer.input for layer in layers] + [name for n in layers for name in maps_after(n)]))
     attributes = {node.name: node for node in model.graph.node}

@@ -55,7 +55,7 @@ def static_int8(
     """
     gate = Gate(original, outputs, images, limits, progress)
     batches = _Told(images.calibration.batches(), progress, "search ranges for 8 bits")
-    plan = plan_quantisation(model, batches)
+    plan = plan_quantisation(model, batches, None, len(images.calibration))
     mixed = quantise_within(gate, plan, images.calibration, progress)
     layers = [planned for planned in plan.layers if planned.layer.stage not in mixed.put_back]
     kept, in_float = _shares(model, [planned.layer for planned in plan.layers], mixed.put_back)

@@ -67,7 +67,9 @@ class Plan:
     """That it was calibrated on."""
 
 
-def plan_quantisation(model: onnx.ModelProto, batches: Sequence[Batch], search: Search | None = None) -> Plan:
+def plan_quantisation(
+    model: onnx.ModelProto, batches: Sequence[Batch], search: Search | None = None, images: int | None = None
+) -> Plan:
     """Find out how each layer of `model` is best computed in 8 bits.
 
     The same for the same arguments: nothing is drawn but the sample of activations, by its seed.
@@ -76,11 +78,12 @@ def plan_quantisation(model: onnx.ModelProto, batches: Sequence[Batch], search: 
         model: fp32 with inferred types, as `radiodino.export.cleanup.clean_up` gives it; left as it is.
         batches: the calibration images as network inputs, each float32 (B, 3, S, S).
         search: None searches all there is.
+        images: see `radiodino.export.int8.activations.collect`.
     """
     search = search or Search()
     model = with_own_weights(model)
     layers = linear_layers(model)
-    return plan_from_statistics(model, layers, collect(model, layers, batches, search.seed), search)
+    return plan_from_statistics(model, layers, collect(model, layers, batches, search.seed, images), search)
 
 
 def plan_from_statistics(
