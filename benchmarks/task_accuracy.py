@@ -34,8 +34,9 @@ from radiodino.runtime.extras import require
 
 if TYPE_CHECKING:
     from radiodino.runtime.model_info import ModelInfo
+    from radiodino.train.data.splits import SplitSettings
 
-    from .task_samples import Sample, SplitChoice
+    from .task_samples import Sample
 
 
 def main(
@@ -74,14 +75,14 @@ def main(
     if output is not None:
         refuse_existing(output, overwrite=True)
     from radiodino.runtime.progress import progress_bar
+    from radiodino.train.data.splits import SplitSettings
     from radiodino.train.features.texts import shares
 
     from .print_table import print_table
     from .task_contestants import common_original, compared, contestants_of, the_original
     from .task_report import document_of, table_of
-    from .task_samples import SplitChoice
 
-    split = SplitChoice(shares(fractions), split_seed, group)
+    split = SplitSettings(shares(fractions), split_seed, group)
     original, infos = common_original(model, tuple(weights) if weights else None)
     info = infos[0]  # of the others too, as to heads and preprocessing
     samples = samples_for(info, data or [], masks or [], further or [], split, cache)
@@ -112,7 +113,7 @@ def samples_for(
     data: Sequence[str],
     masks: Sequence[str],
     further: Sequence[str],
-    split: SplitChoice,
+    split: SplitSettings,
     cache: Path | None = None,
 ) -> list[Sample]:
     """The images that are named, of the size that the file takes.

@@ -10,11 +10,12 @@ from typing import Any
 from rich.table import Column, Table
 
 from radiodino.runtime.model_info import ModelInfo
+from radiodino.train.data.splits import SplitSettings
 
 from .task_answers import Answers, Figures, dice_of_each
 from .task_contestants import Row
 from .task_limits import LIMITS, ORIGINAL
-from .task_samples import Sample, SplitChoice
+from .task_samples import Sample
 
 _NONE = "–"
 
@@ -84,7 +85,9 @@ def _caption(found: Figures) -> str:
     return "; ".join(parts)
 
 
-def document_of(rows: Sequence[Row], samples: Sequence[Sample], info: ModelInfo, split: SplitChoice) -> dict[str, Any]:
+def document_of(
+    rows: Sequence[Row], samples: Sequence[Sample], info: ModelInfo, split: SplitSettings
+) -> dict[str, Any]:
     """All that was found, in plain types, the answers to each image too; fractions in 0..1."""
     return {
         "variant": info.variant,

@@ -14,20 +14,11 @@ from radiodino.runtime.errors import InputError
 from radiodino.train.data.labelled import labelled_images
 from radiodino.train.data.mask_pairs import open_pairs
 from radiodino.train.data.open_images import open_images
+from radiodino.train.data.splits import SplitSettings
 from radiodino.train.segment.pairs import split_pairs
 
 Progress = Callable[[int, int], None]
 CLASSES, MASKS, FURTHER = "classes", "masks", "further"
-
-
-@dataclass(frozen=True)
-class SplitChoice:
-    """How images are split whose data set does not say: as the training of the heads was told."""
-
-    fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
-    seed: int = 0
-    group: str | None = None
-    """See `radiodino.train.data.splits.assign_splits`, as the others."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +62,7 @@ def labelled_sample(
     inputs: Sequence[str],
     size: int,
     classes: Sequence[str],
-    split: SplitChoice,
+    split: SplitSettings,
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Sample:
@@ -125,7 +116,7 @@ def labelled_sample(
 def masked_sample(
     inputs: Sequence[str],
     size: int,
-    split: SplitChoice,
+    split: SplitSettings,
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Sample:

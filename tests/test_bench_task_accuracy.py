@@ -31,7 +31,6 @@ from radiodino.benchmarks.task_limits import LIMITS, Limits, broken  # noqa: E40
 from radiodino.benchmarks.task_report import document_of, recorded, table_of  # noqa: E402
 from radiodino.benchmarks.task_samples import (  # noqa: E402
     Sample,
-    SplitChoice,
     further_sample,
     labelled_sample,
     masked_sample,
@@ -48,10 +47,11 @@ from radiodino.runtime.preprocessing import Preprocessor  # noqa: E402
 from radiodino.runtime.variants import VARIANTS  # noqa: E402
 from radiodino.train.data.listing import list_data  # noqa: E402
 from radiodino.train.data.split_manifest import write_splits  # noqa: E402
+from radiodino.train.data.splits import SplitSettings  # noqa: E402
 from radiodino.train.segment.predict import overlaps  # noqa: E402
 
 CLASSES = ("benign", "malignant", "normal")
-SPLIT = SplitChoice((0.4, 0.2, 0.4), 3, r"([a-z]+_[0-9]+)\.png$")
+SPLIT = SplitSettings((0.4, 0.2, 0.4), 3, r"([a-z]+_[0-9]+)\.png$")
 SPLIT_OPTIONS = ("--fractions", "0.4,0.2,0.4", "--split-seed", "3", "--group", SPLIT.group)
 
 
@@ -175,7 +175,7 @@ def test_what_is_held_out_is_what_the_trainings_hold_out(labelled, masked, pictu
         fractions=SPLIT.fractions, seed=SPLIT.seed, group=SPLIT.group
     )
     write_splits(listing, tmp_path / "splits.csv", overwrite=False)
-    again = labelled_sample([str(tmp_path / "splits.csv")], 64, CLASSES, SplitChoice())
+    again = labelled_sample([str(tmp_path / "splits.csv")], 64, CLASSES, SplitSettings())
     assert [Path(name).name for name in again.names] == [Path(name).name for name in labelled.names]
     assert "as the data set or manifest says" in again.origin
 
@@ -452,7 +452,7 @@ def test_the_bundled_heads_are_as_good_as_their_trainings_recorded(data_dir):
         classifier=original.classifier_info,
         segmenter=original.segmenter_info,
     )
-    split = SplitChoice(group=r"([a-z]+_[0-9]+)\.(?:jpg|png)$")
+    split = SplitSettings(group=r"([a-z]+_[0-9]+)\.(?:jpg|png)$")
     masked = masked_sample([str(data_dir / "busi_seg.zip")], original.image_size, split)
     (row,) = compared([the_original(original, info)], [masked], info)
     wanted = recorded(info)

@@ -28,8 +28,9 @@ from radiodino.runtime.variants import VARIANTS  # noqa: E402
 from radiodino.train.classify.calibration import probabilities  # noqa: E402
 from radiodino.train.classify.checkpoint import load_classifier  # noqa: E402
 from radiodino.train.classify.recipe import preset, set_entries  # noqa: E402
-from radiodino.train.classify.run import SplitSettings, finetune  # noqa: E402
+from radiodino.train.classify.run import finetune  # noqa: E402
 from radiodino.train.cli import main  # noqa: E402
+from radiodino.train.data.splits import SplitSettings  # noqa: E402
 from radiodino.train.evaluate.metrics import classification_metrics  # noqa: E402
 from radiodino.train.weights.load import load_weights  # noqa: E402
 

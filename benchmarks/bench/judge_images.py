@@ -9,8 +9,9 @@ from PIL import Image
 
 from radiodino.export.int8.calibration_set import CalibrationSet
 from radiodino.runtime.model_info import ClassifierInfo
+from radiodino.train.data.splits import SplitSettings
 
-from ..task_samples import FURTHER, Sample, SplitChoice, labelled_sample, masked_sample
+from ..task_samples import FURTHER, Sample, labelled_sample, masked_sample
 from .exports import synthetic_images
 from .judge import JudgeSet
 
@@ -48,7 +49,7 @@ def heads_set(
     image_size: int,
     classifier: ClassifierInfo | None,
     has_masks: bool,
-    split: SplitChoice,
+    split: SplitSettings,
     most: int,
 ) -> JudgeSet | None:
     """For heads: the test images of their data sets; None where none are named that a head of this network is for.

@@ -18,8 +18,8 @@ from radiodino.runtime.machine import has_hardware_bf16, this_machine, usable_co
 from radiodino.runtime.model_info import Preprocessing
 from radiodino.runtime.preprocessing import Preprocessor
 from radiodino.runtime.variants import get_variant
+from radiodino.train.data.splits import SplitSettings
 
-from ..task_samples import SplitChoice
 from . import isa, matrix_peak, noise
 from .contender import ORIGINAL, OURS, Contender
 from .exports import FILES, Calibration, ExportedFile, calibration_batches, exported, synthetic_images
@@ -168,7 +168,7 @@ class _SubjectBench:
             preprocess = Preprocessor(Preprocessing(resize=(size, size)))
             count = asked.images if asked.calibration else asked.calibration_count
             return neighbours_set(read_calibration(asked.data, preprocess, count=count), size, asked.images)
-        split = SplitChoice(asked.fractions, asked.split_seed, asked.group)
+        split = SplitSettings(asked.fractions, asked.split_seed, asked.group)
         has_masks = original.segmenter is not None
         found = heads_set(asked.data, asked.masks, size, original.classifier_info, has_masks, split, asked.images)
         return found or synthetic_set(size)

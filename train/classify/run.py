@@ -20,7 +20,7 @@ from radiodino.runtime.folder import make_folder
 from radiodino.runtime.variants import get_variant
 
 from ..data.labelled import LabelledImages, labelled_images
-from ..data.splits import SPLITS
+from ..data.splits import SPLITS, SplitSettings
 from ..evaluate.outcome import write_outcome
 from ..features.bar import Bar, no_bar
 from ..features.device import choose_device, in_words
@@ -39,16 +39,6 @@ from .run_folder import begin, digest, fold_folder, refuse_run, write_images
 from .summary import summarise, table
 
 _HEAD = 2  # a purpose of random numbers, see `inputs`
-
-
-@dataclass(frozen=True)
-class SplitSettings:
-    """How images whose data set has no split of its own are split, see `radiodino.train.data.splits.assign_splits`."""
-
-    fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
-    seed: int = 0
-    group: str | None = None
-    """Images of one group also go to the same fold."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +65,7 @@ def finetune(
     *,
     weights: str = "published",
     checkpoint_key: str | None = None,
-    split: SplitSettings = SplitSettings(),
+    split: SplitSettings | None = None,
     references: Mapping[str, float] | None = None,
     resume: bool = False,
     accelerator: str = "auto",
@@ -94,7 +84,7 @@ def finetune(
             folder for each fold with its log and its own `NAME`.
         weights: of the backbone, see `radiodino.train.weights.load.load_weights`.
         checkpoint_key: likewise.
-        split: for images without a split of their own.
+        split: for images without a split of their own; None takes its defaults.
         references: metrics to be tested against a value, 0..1.
         resume: go on with the run there, exactly.
         accelerator: ``auto``, ``cpu`` or ``cuda``.
@@ -111,7 +101,7 @@ def finetune(
         TrainingError: a loss is not finite.
         KeyboardInterrupt: on an interrupt; what was finished is kept.
     """
-    references = references or {}
+    references, split = references or {}, split or SplitSettings()
     if references and recipe.folds < 2:
         raise InputError("a t-test needs at least 2 folds, found 1: raise --folds or drop --reference")
     fabric = _fabric(recipe, choose_device(accelerator), devices, nodes)

@@ -114,8 +114,8 @@ def finetune(
     from ..features.texts import shares
 
     split_shares = shares(fractions)
-    from ..classify.run import SplitSettings
     from ..classify.run import finetune as run
+    from ..data.splits import SplitSettings
 
     try:
         done = run(

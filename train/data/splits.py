@@ -5,10 +5,20 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 from radiodino.runtime.errors import InputError
 
 SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """How images are split whose data set or manifest does not say; see `assign_splits`."""
+
+    fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    seed: int = 0
+    group: str | None = None
 
 
 def assign_splits(
