@@ -20,23 +20,10 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from PIL import Image
-from torchvision import transforms
+
+from .model_card import card_transform, open_image
 
 Embed = Callable[[Path, dict[str, float]], torch.Tensor]
-
-
-def open_image(path: Path) -> Image.Image:
-    """An image as RGB."""
-    if path.suffix != ".dcm":
-        return Image.open(path).convert("RGB")
-    import pydicom
-    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
-
-    dataset = pydicom.dcmread(path)
-    values = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset).astype(np.float32)
-    values = (values - values.min()) / max(float(values.max() - values.min()), 1.0) * 255
-    return Image.fromarray(values.astype(np.uint8)).convert("RGB")
 
 
 def embedder(job: dict[str, Any]) -> Embed:
@@ -45,13 +32,7 @@ def embedder(job: dict[str, Any]) -> Embed:
     model = timm.create_model(
         "vit_tiny_patch16_224", pretrained=False, num_classes=0, checkpoint_path=job["weights"]
     ).eval()
-    transform = transforms.Compose(
-        [
-            transforms.Resize((224, 224)),
-            transforms.ToTensor(),
-            transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
-        ]
-    )
+    transform = card_transform()
 
     def embed(path: Path, seconds: dict[str, float]) -> torch.Tensor:
         moments = [perf_counter()]

@@ -25,6 +25,7 @@ from radiodino.runtime.errors import InputError
 from radiodino.runtime.extras import require
 from radiodino.runtime.variants import VARIANTS, get_variant
 
+from .model_card import card_transform
 from .print_table import print_table
 
 BOUNDS = {"fp32": 0.999999, "fp16": 0.9995}
@@ -41,7 +42,6 @@ def main(
     require("dev", "torch", "timm", "torchvision", "onnx", "safetensors")
     import safetensors.torch
     import torch
-    from torchvision import transforms
 
     from radiodino.export.pipeline import export_model
     from radiodino.export.settings import ExportSettings
@@ -50,13 +50,7 @@ def main(
     from radiodino.train.weights.load import load_weights, sharpen_attention
 
     chosen = list(real_images(data, images))
-    card = transforms.Compose(
-        [
-            transforms.Resize((224, 224)),
-            transforms.ToTensor(),
-            transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
-        ]
-    )
+    card = card_transform()
     tensors = [card(image.convert("RGB")).unsqueeze(0) for image in chosen]
     table = Table("variant", "weights", "file", "computes in", "smallest cosine", "mean cosine")
     failed = False

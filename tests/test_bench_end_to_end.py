@@ -10,6 +10,7 @@ from PIL import Image
 
 from radiodino.benchmarks import end_to_end_runtime
 from radiodino.benchmarks.mixed_images import KINDS, sources, windowed_dicom, write_mixed_images
+from radiodino.benchmarks.model_card import open_image
 from radiodino.runtime.decode import decode
 from radiodino.runtime.errors import InputError
 
@@ -87,10 +88,6 @@ def test_the_runtime_answers_every_job(tmp_path, toy_fp32, data):
 
 
 def test_the_snippet_shows_dicom_as_its_window_says(tmp_path):
-    pytest.importorskip("torchvision")
-    pytest.importorskip("timm")
-    from radiodino.benchmarks.end_to_end_snippet import open_image
-
     path = tmp_path / "image.dcm"
     gradient = np.add.outer(np.arange(512), np.arange(512)) / 1022 * 255
     path.write_bytes(windowed_dicom(Image.fromarray(gradient.astype(np.uint8))))

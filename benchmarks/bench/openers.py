@@ -96,20 +96,14 @@ def _card(size: int) -> Callable[[str], tuple[Batch, float]] | None:
     """The model card's snippet up to the network; None where torchvision is not installed."""
     if find_spec("torchvision") is None:
         return None
-    from PIL import Image
-    from torchvision import transforms
+    from ..model_card import card_transform, open_image
 
-    card = transforms.Compose([
-        transforms.Resize((size, size)),
-        transforms.ToTensor(),
-        transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
-    ])  # fmt: skip
+    transform = card_transform(size)
 
     def read(path: str) -> tuple[Batch, float]:
-        with Image.open(path) as opened:
-            image = opened.convert("RGB")
+        image = open_image(Path(path))
         decoded = time.perf_counter()
-        batch: Batch = card(image).unsqueeze(0).numpy()
+        batch: Batch = transform(image).unsqueeze(0).numpy()
         return batch, decoded
 
     return read
