@@ -23,6 +23,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from radiodino.runtime import console as ending
@@ -38,6 +39,8 @@ _Measure = Callable[[], dict[str, Any]]
 _Contest = dict[str, tuple[_Measure, _Measure]]
 """By who is measured: what warms the disk and the caches of compiled models and of byte code, and what is measured."""
 _OURS, _SNIPPET = "radiodino", "snippet"
+_PNG = "512² grey PNG"
+"""What a cold start embeds."""
 
 
 def main(
@@ -72,7 +75,7 @@ def main(
             whole, first = ({**job, "task": "folder", "folder": str(path)} for path in (folder, few))
             measure[f"{images} mixed images to CSV"] = _contest(files, whole, environment, warm_up=first)
         if "cold" in rows.split(","):
-            measure["cold start"] = _cold(files, next(iter(single.values())), threads, environment)
+            measure["cold start"] = _cold(files, single[_PNG], threads, environment)
         samples: Samples = {row: {who: [] for who in contest} for row, contest in measure.items()}
         for contest in measure.values():
             for warm_up, _ in contest.values():
@@ -129,7 +132,7 @@ def _images(work: Path, data: Path | None, count: int) -> tuple[str, dict[str, P
 
     kinds = {
         "1024² grey JPEG": ("large.jpg", large_jpeg),
-        "512² grey PNG": ("image.png", png),
+        _PNG: ("image.png", png),
         "512² DICOM, 12 bits": ("image.dcm", windowed_dicom),
     }
     with Image.open(BytesIO(next(sources(1, data)))) as image:
@@ -198,15 +201,18 @@ def _seconds(sample: dict[str, Any]) -> float:
 def _print(samples: Samples, work_of_parts: dict[str, float]) -> None:
     from rich.table import Table
 
+    from radiodino.export.verify import cosines
+
     from .print_table import print_table
 
-    table = Table("", "", "ms", "× less time", "lowest - highest", "CPU s", "peak MiB", "× less memory")
+    table = Table("", "", "ms", "× less time", "lowest - highest", "CPU s", "peak MiB", "× less memory", "cosine")
     shares = Table("", "", "what each part takes, one after the other")
     for row, contestants in samples.items():
         reference = contestants[_SNIPPET]
         for who, found in contestants.items():
             ratios = [_seconds(theirs) / _seconds(ours) for ours, theirs in zip(found, reference, strict=True)]
             peak, their_peak = _median(found, "peak_mib"), _median(reference, "peak_mib")
+            answers = [np.array([one[0]["embedding"]]) for one in (found, reference) if "embedding" in one[0]]
             table.add_row(
                 row,
                 who,
@@ -216,6 +222,7 @@ def _print(samples: Samples, work_of_parts: dict[str, float]) -> None:
                 f"{_median(found, 'cpu_seconds_of_process'):.1f}",
                 f"{peak:.0f}" if peak else "",
                 f"{their_peak / peak:.1f}" if peak and their_peak else "",
+                f"{cosines(*answers)[0]:.6f}" if answers else "",
             )
             parts = _median_parts(found) or (work_of_parts if who == f"{_OURS}, fp16" else {})
             whole = sum(parts.values())
