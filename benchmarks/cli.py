@@ -18,7 +18,7 @@ from radiodino.runtime.model_info import TASKS
 from radiodino.runtime.variants import VARIANTS
 
 from .bench.isa import LIMITS
-from .bench.settings import QUICK, BenchSettings, listed, names
+from .bench.settings import QUICK, SWEEP_BATCHES, SWEEP_SIZES, BenchSettings, listed, names
 
 if TYPE_CHECKING:
     from .bench.report import Report
@@ -59,11 +59,22 @@ def bench(
     precisions: Annotated[
         str, typer.Option(help="Comma-separated, of fp32, fp16, bf16, int8, int8-dynamic.")
     ] = "fp32,fp16,int8",
-    batch_size: Annotated[str, typer.Option(help="Images of one run, comma-separated.")] = "1",
+    batch_size: Annotated[
+        str, typer.Option(help="Images of one run, comma-separated; by default 1.", show_default=False)
+    ] = "",
     image_size: Annotated[
         str,
         typer.Option(help="Sides in pixels, comma-separated; by default 224, or the heads' own.", show_default=False),
     ] = "",
+    sweep: Annotated[
+        bool,
+        typer.Option(
+            "--sweep",
+            help="Measure not every batch at every size, but one image at each size and each batch at 224 px: for the "
+            f"page's plots of cost. By default at {', '.join(map(str, SWEEP_SIZES))} px (64 for 56 where the patch is "
+            f"16), and {', '.join(map(str, SWEEP_BATCHES))} images.",
+        ),
+    ] = False,
     threads: Annotated[
         str, typer.Option(help="CPU threads, comma-separated; by default the physical cores.", show_default=False)
     ] = "",
@@ -116,12 +127,13 @@ def bench(
     ] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write all as JSON, raw samples too.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write tables and plots as one page.")] = None,
 ) -> None:
     """Measure every engine in every precision, each in its own process, in interleaved rounds."""
     if context.invoked_subcommand:
         return
     require("dev", "torch", "timm", "onnx", "onnxscript", "fvcore", "psutil")
-    for path in (output, markdown):
+    for path in (output, markdown, html):
         if path is not None:
             refuse_existing(path, overwrite=True)
     settings = BenchSettings(
@@ -131,8 +143,9 @@ def bench(
         head=head,
         engines=names("--engines", engines),
         precisions=names("--precisions", precisions),
-        batch_sizes=listed("--batch-size", batch_size, int),
+        batch_sizes=listed("--batch-size", batch_size, int) or (SWEEP_BATCHES if sweep else (1,)),
         image_sizes=listed("--image-size", image_size, int),
+        sweep=sweep,
         threads=listed("--threads", threads, int),
         peers=peers,
         end_to_end=end_to_end,
@@ -153,7 +166,7 @@ def bench(
         settings = replace(settings, **QUICK)  # type: ignore[arg-type]
     settings.check()
 
-    report = _measured([settings], output, markdown)
+    report = _measured([settings], output, markdown, html)
     out.print(f"machine  {_machine(report)}", soft_wrap=True, markup=False)
 
 
@@ -169,10 +182,11 @@ def targets(
     round_seconds: Annotated[float, typer.Option(help="Of a turn, at least.")] = BenchSettings.round_seconds,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write all as JSON.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write tables and plots as one page.")] = None,
 ) -> None:
     """Measure what this package promises of speed on a CPU with two threads, beside all peers, and say what is met."""
     require("dev", "torch", "timm", "onnx", "onnxscript", "fvcore", "psutil", "openvino", "onnxruntime", "nncf")
-    for path in (output, markdown):
+    for path in (output, markdown, html):
         if path is not None:
             refuse_existing(path, overwrite=True)
     from .bench.tables import targets_table
@@ -187,7 +201,7 @@ def targets(
     chosen = [one for one in TARGETS if one.variant in named]
     if not chosen:
         raise InputError(f"nothing is promised for {variant}: choose of tiny, small, base")
-    report = _measured(settings_of(chosen, base), output, markdown)
+    report = _measured(settings_of(chosen, base), output, markdown, html)
     print_table(targets_table(judge_targets(chosen, report)))
     out.print(f"machine  {_machine(report)}", soft_wrap=True, markup=False)
 
@@ -198,7 +212,7 @@ def _machine(report: Report) -> str:
     return machine_line(report)
 
 
-def _measured(runs: Sequence[BenchSettings], output: Path | None, markdown: Path | None) -> Report:
+def _measured(runs: Sequence[BenchSettings], output: Path | None, markdown: Path | None, html: Path | None) -> Report:
     """All of `runs` as one report, printed and written as each network is done."""
     from .bench.report import write_report
     from .bench.run import run
@@ -234,6 +248,8 @@ def _measured(runs: Sequence[BenchSettings], output: Path | None, markdown: Path
         with atomic_path(markdown, overwrite=True) as temporary:
             temporary.write_text(as_markdown(done), encoding="utf-8")
         out.print(f"wrote    {markdown}", soft_wrap=True, markup=False)
+    if html is not None:
+        _page([done], html)
     return done
 
 
@@ -241,6 +257,27 @@ def _joined(first: Report | None, then: Report) -> Report:
     if first is None:
         return then
     return replace(first, works=(*first.works, *then.works), rows=(*first.rows, *then.rows))
+
+
+@app.command()
+def page(
+    reports: Annotated[
+        list[Path], typer.Argument(help="What  radiodino-bench --output  wrote, once or several times.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file.")],
+) -> None:
+    """Make one page, with plots, of what was measured before; needs nothing else, on a phone or without a network."""
+    from .bench.report import read_report
+
+    refuse_existing(output, overwrite=True)
+    _page([read_report(path) for path in reports], output)
+
+
+def _page(reports: Sequence[Report], path: Path) -> None:
+    from .bench.page.compose import write_page
+
+    write_page(reports, path)
+    out.print(f"wrote    {path}", soft_wrap=True, markup=False)
 
 
 @app.command()

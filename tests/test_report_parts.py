@@ -16,7 +16,7 @@ from PIL import Image
 pytest.importorskip("matplotlib")
 
 from radiodino.runtime.errors import InputError
-from radiodino.train.report.blocks import Facts, Missing, Notice, Page, Picture, Row, Section, Table, Text
+from radiodino.train.report.blocks import Drawing, Facts, Missing, Notice, Page, Picture, Row, Section, Table, Text
 from radiodino.train.report.cells import differences, in_words, listed, mean_percent, percent
 from radiodino.train.report.charts import POINTS, Point, curve_points, loss_curve, scatter
 from radiodino.train.report.finetune_document import Mean
@@ -242,6 +242,7 @@ def page_of(text: str) -> Page:
         Facts(((text, text),)),
         Table(text, (text, "b"), (Row((text,), "group"), Row((text, text)), Row((text, text), "paper"))),
         Picture("picture", b"\x89PNG\r\n\x1a\n", text, text),
+        Drawing(text, "<svg></svg>", text, text),
     )
     return Page("title", (), (Section("anchor", text, blocks),))
 

@@ -72,7 +72,7 @@ def run(
     )
     for variant in settings.variants:
         for task in settings.tasks:
-            for size in settings.image_sizes or (None,):
+            for size in settings.image_sizes_of(get_variant(variant)):
                 with tempfile.TemporaryDirectory() as name:
                     folder = Path(name)
                     progress(f"{variant}: load weights")
@@ -109,7 +109,7 @@ class _SubjectBench:
                     lambda step, kind=kind: self._say(f"{kind}: {step}"),  # type: ignore[misc]
                 )
         judges = self._judges(size)
-        for batch_size in asked.batch_sizes:
+        for batch_size in asked.batch_sizes_at(size):
             contenders = [self._contender(entry, files) for entry in self.lineup.entries]
             left_out = dict(self.lineup.left_out)
             if asked.peers:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from radiodino.export.settings import DEFAULT_IMAGE_SIZE
 from radiodino.runtime.errors import InputError
 from radiodino.runtime.model_info import TASKS
-from radiodino.runtime.variants import get_variant
+from radiodino.runtime.variants import Variant, get_variant
 
 from .isa import limit_of
 
@@ -31,7 +33,9 @@ class BenchSettings:
     precisions: tuple[str, ...] = ("fp32", "fp16", "int8")
     batch_sizes: tuple[int, ...] = (1,)
     image_sizes: tuple[int, ...] = ()
-    """None named: 224, or that of the heads."""
+    """None named: 224, or that of the heads; of a sweep `SWEEP_SIZES`."""
+    sweep: bool = False
+    """Whether not every batch is measured at every size, but all of them at 224 px and the first at all sizes."""
     threads: tuple[int, ...] = ()
     """None named: the physical cores."""
     peers: bool = False
@@ -56,6 +60,16 @@ class BenchSettings:
     round_seconds: float = 0.5
     warm_seconds: float = 5.0
 
+    def image_sizes_of(self, variant: Variant) -> tuple[int | None, ...]:
+        """Those at which `variant` is measured; None is its usual one."""
+        if self.image_sizes or not self.sweep:
+            return self.image_sizes or (None,)
+        return tuple(math.ceil(size / variant.patch) * variant.patch for size in SWEEP_SIZES)
+
+    def batch_sizes_at(self, image_size: int) -> tuple[int, ...]:
+        """Those that are measured at this size."""
+        return self.batch_sizes[:1] if self.sweep and image_size != DEFAULT_IMAGE_SIZE else self.batch_sizes
+
     def check(self) -> None:
         """Refuse what cannot be measured, before any work is done.
 
@@ -77,6 +91,8 @@ class BenchSettings:
         for option, values in least.items():
             if any(value < 1 for value in values):
                 raise InputError(f"{option} must be at least 1, not {min(values)}")
+        if self.sweep and self.image_sizes and DEFAULT_IMAGE_SIZE not in self.image_sizes:
+            raise InputError(f"--sweep measures batches at {DEFAULT_IMAGE_SIZE} px: name it among --image-size")
         if not (self.round_seconds >= 0 and self.warm_seconds >= 0):
             raise InputError("--round-seconds must be at least 0")
         for size in self.image_sizes:
@@ -111,5 +127,8 @@ def names(option: str, text: str) -> tuple[str, ...]:
     return listed(option, text, str)
 
 
+SWEEP_SIZES, SWEEP_BATCHES = (56, 112, DEFAULT_IMAGE_SIZE, 448), (1, 4, 16, 64)
+"""Of ``--sweep``, where none are named: what the plots of cost against image size and batch are made of. A size that
+the patch does not divide is the next that it does: 64 for 56 where the patch is 16."""
 QUICK = {"rounds": 3, "round_seconds": 0.2, "warm_seconds": 1.0, "images": 16, "calibration_count": 16}
 """What ``--quick`` changes: enough to see whether all works and which engine to take."""

@@ -16,6 +16,7 @@ from radiodino.train.weights.demonstration import demonstrates
 from .gmacs import multiply_adds, parameters
 from .original_network import OriginalNetwork
 from .random_heads import random_head_files
+from .weights_words import NAMED, in_words
 
 AUTO = "auto"
 _HEADLESS = "embed"
@@ -91,16 +92,9 @@ def load_subject(
         file_bytes=sum(value.numel() * value.element_size() for value in network.state_dict().values()),
         macs=multiply_adds(network, original.image_size),
         parameters=parameters(network),
-        weights=_WORDS.get(weights) or ", ".join(Path(name).name for name in weights),
+        weights=in_words(weights, original.notice),
         is_trained=weights != ("random",),
     )
-
-
-_WORDS: dict[tuple[str, ...], str] = {
-    ("random",): "random",
-    ("demo",): "demonstration (not Radio DINO's)",
-    ("published",): "published",
-}
 
 
 def check_weights(weights: tuple[str, ...], variants: tuple[str, ...], tasks: tuple[str, ...]) -> None:
@@ -109,7 +103,7 @@ def check_weights(weights: tuple[str, ...], variants: tuple[str, ...], tasks: tu
     Raises:
         InputError: where it is so.
     """
-    if weights in _WORDS or weights == (AUTO,) or len(variants) * len(tasks) == 1:
+    if weights in [(name,) for name in (AUTO, *NAMED)] or len(variants) * len(tasks) == 1:
         return
     raise InputError(
         f"--weights {', '.join(weights)} belongs to one network, and {len(variants) * len(tasks)} are to be measured: "

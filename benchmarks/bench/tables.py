@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.table import Column, Table
 
@@ -51,8 +51,9 @@ def _score(row: Row, name: str) -> str:
     return f"{100 * value:.1f}{change}"
 
 
-_Cell = Callable[[Row], str]
-SPEED: dict[str, _Cell] = {
+Cell = Callable[[Row], str]
+"""What a column says of a row."""
+SPEED: dict[str, Cell] = {
     "engine": lambda row: row.name,
     "computes in": lambda row: row.compute if not row.precision.startswith("int8") else f"int8, {row.compute}",
     "p50 (ms)": lambda row: _milliseconds(row.latency.p50),
@@ -64,7 +65,7 @@ SPEED: dict[str, _Cell] = {
     "GFLOP/s": lambda row: f"{row.gflops:.3g}",
     "of peak": lambda row: _percent(row.peak_share),
 }
-COST: dict[str, _Cell] = {
+COST: dict[str, Cell] = {
     "engine": lambda row: row.name,
     "import (s)": lambda row: f"{row.import_seconds:.2f}",
     "load (s)": lambda row: f"{row.load_seconds:.2f}",
@@ -72,13 +73,13 @@ COST: dict[str, _Cell] = {
     "peak memory (MiB)": lambda row: _number(row.peak_mib, ".0f"),
     "file (MB)": lambda row: f"{row.file_bytes / 1e6:.1f}",
 }
-QUALITY: dict[str, _Cell] = {
+QUALITY: dict[str, Cell] = {
     "engine": lambda row: row.name,
     "cosine, mean": lambda row: _number(row.quality.mean_cosine if row.quality else None, ".6f"),
     "smallest": lambda row: _number(row.quality.min_cosine if row.quality else None, ".6f"),
     "same label": _label,
 }
-_SCORES: dict[str, _Cell] = {
+_SCORES: dict[str, Cell] = {
     "accuracy (%)": lambda row: _score(row, "accuracy"),
     "F1 (%)": lambda row: _score(row, "f1"),
     "AUC (%)": lambda row: _score(row, "auc"),
@@ -86,7 +87,7 @@ _SCORES: dict[str, _Cell] = {
 }
 
 
-FROM_FILE: dict[str, _Cell] = {
+FROM_FILE: dict[str, Cell] = {
     "engine": lambda row: row.name,
     "from a file, p50 (ms)": lambda row: _of_file(row, lambda found: _milliseconds(found.latency.p50)),
     "p95": lambda row: _of_file(row, lambda found: _milliseconds(found.latency.p95)),
@@ -101,11 +102,16 @@ def _of_file(row: Row, cell: Callable[[FromFile], str]) -> str:
     return _NONE if row.from_file is None else cell(row.from_file)
 
 
-def columns(rows: Sequence[Row]) -> list[dict[str, _Cell]]:
+def columns(rows: Sequence[Row]) -> list[dict[str, Cell]]:
     """Of the tables of one work, each column with what it says of a row; scores that no row has are left out."""
     scores = {name: cell for name, cell in _SCORES.items() if any(cell(row) != _NONE for row in rows)}
     from_file = [FROM_FILE] if any(row.from_file for row in rows) else []
     return [SPEED, COST, {**QUALITY, **scores}, *from_file]
+
+
+def shown(cells: Mapping[str, Cell], rows: Sequence[Row]) -> list[Row]:
+    """Those of `rows` that the table of `cells` has."""
+    return [row for row in rows if cells is not FROM_FILE or row.from_file is not None]
 
 
 def work_heading(note: WorkNote, rows: Sequence[Row]) -> str:
@@ -155,9 +161,7 @@ def terminal_tables(report: Report, note: WorkNote) -> list[Table]:
     for number, cells in enumerate(columns(rows)):
         title = None if number else work_heading(note, rows)
         table = Table(*(Column(name, no_wrap=name == "engine") for name in cells), title=title, title_justify="left")
-        for row in rows:
-            if cells is FROM_FILE and row.from_file is None:
-                continue
+        for row in shown(cells, rows):
             table.add_row(*(cell(row) for cell in cells.values()), style="dim" if row.is_peer else None)
         found.append(table)
     return found
@@ -207,8 +211,7 @@ def markdown(report: Report) -> str:
         lines += [f"## {work_heading(note, rows)}", ""]
         for cells in columns(rows):
             lines += [_line(list(cells)), _line(["---"] * len(cells))]
-            shown = [row for row in rows if cells is not FROM_FILE or row.from_file is not None]
-            lines += [_line([cell(row) for cell in cells.values()]) for row in shown]
+            lines += [_line([cell(row) for cell in cells.values()]) for row in shown(cells, rows)]
             lines.append("")
         lines += [f"- {sentence}" for sentence in work_notes(note, rows)]
         lines.append("")

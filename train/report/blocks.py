@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["ours", "paper", "group"]
+from radiodino.runtime.notice import marked
+
+DISCLAIMER = f"{marked()}."
+"""What every page begins and ends with."""
+Kind = Literal["ours", "paper", "group", "original", "peer"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,19 @@ class Picture:
     caption: str
 
 
-Block = Text | Notice | Missing | Facts | Table | Picture
+@dataclass(frozen=True)
+class Drawing:
+    """Lines and text, as sharp on a phone as on paper; it lies in an HTML page itself."""
+
+    title: str
+    svg: str = field(repr=False)
+    """An ``<svg>`` element, which is written as it is."""
+    description: str
+    """For those who cannot see it: its numbers."""
+    caption: str
+
+
+Block = Text | Notice | Missing | Facts | Table | Picture | Drawing
 
 
 @dataclass(frozen=True)

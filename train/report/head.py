@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from radiodino.runtime.machine import Machine
-from radiodino.runtime.notice import marked
 
-from .blocks import Block, Facts, Notice, Row, Section, Table, Text
+from .blocks import DISCLAIMER, Block, Facts, Notice, Row, Section, Table, Text
 from .cells import NO_NUMBER
 from .datasets import last_part
 from .material import Material
 from .outcomes import Outcome
 
-DISCLAIMER = f"{marked()}."
 _COMMANDS = {
     "pretrain": "pretraining",
     "knn": "nearest neighbours",

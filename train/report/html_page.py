@@ -7,8 +7,7 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
-from .blocks import Block, Facts, Missing, Notice, Page, Picture, Row, Table, Text
-from .head import DISCLAIMER
+from .blocks import DISCLAIMER, Block, Drawing, Facts, Missing, Notice, Page, Picture, Row, Table, Text
 from .style import STYLE
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # nothing from elsewhere, whatever is in it
@@ -98,6 +97,14 @@ def _picture(block: Picture) -> str:
     )
 
 
+def _drawing(block: Drawing) -> str:
+    return (
+        f'<figure class="drawing">\n<h3>{escape(block.title)}</h3>\n'
+        f'<div role="img" aria-label="{escape(block.description)}">{block.svg}</div>\n'
+        f"<figcaption>{escape(block.caption)}</figcaption>\n</figure>\n"
+    )
+
+
 _WRITERS: dict[type[Any], Callable[[Any], str]] = {
     Text: _text,
     Notice: _notice,
@@ -105,4 +112,5 @@ _WRITERS: dict[type[Any], Callable[[Any], str]] = {
     Facts: _facts,
     Table: _table,
     Picture: _picture,
+    Drawing: _drawing,
 }

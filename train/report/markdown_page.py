@@ -8,8 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..evaluate.outcome import markdown_table
-from .blocks import Block, Facts, Missing, Notice, Page, Picture, Row, Table, Text
-from .head import DISCLAIMER
+from .blocks import DISCLAIMER, Block, Drawing, Facts, Missing, Notice, Page, Picture, Row, Table, Text
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
 _LIST = re.compile(r"^(\s*)([-+]|\d+[.)])(?=\s|$)")
@@ -68,6 +67,10 @@ def _picture(block: Picture, pictures: str) -> str:
     return f"![{_escaped(block.description)}]({quote(pictures)}/{block.name}.png)\n\n{_escaped(block.caption)}"
 
 
+def _drawing(block: Drawing, _pictures: str) -> str:
+    return f"**{_escaped(block.title)}**\n\n{_escaped(block.description)}\n\n{_escaped(block.caption)}"
+
+
 _WRITERS: dict[type[Any], Callable[[Any, str], str]] = {
     Text: _text,
     Notice: _notice,
@@ -75,4 +78,5 @@ _WRITERS: dict[type[Any], Callable[[Any, str], str]] = {
     Facts: _facts,
     Table: _table,
     Picture: _picture,
+    Drawing: _drawing,
 }
