@@ -49,6 +49,10 @@ def choose_compute(
     """
     if requested is None:
         exact = precision == "fp32" or (precision == "fp16" and decides and arithmetic.for_half == "bf16")
+        if exact and "fp32" not in arithmetic.supported:
+            raise BackendError(
+                f"{backend} does not compute an {precision} file in fp32: export with --fp16, or choose another backend"
+            )
         return "fp32" if exact else arithmetic.for_half
     if requested == "fp16" and precision in INT8:
         raise BackendError(

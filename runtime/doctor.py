@@ -14,9 +14,17 @@ from .compute import choose_compute
 from .home import home
 from .install_command import install_command
 from .machine import has_hardware_bf16, this_machine
+from .nvidia_state import nvidia_lines, nvidia_state
 
 _OPTIONAL = {"pyarrow": "parquet", "torch": "export", "timm": "export", "onnx": "export", "highdicom": "dicom"}
 """Beside the backends, which say themselves what is missing: distribution → extra."""
+_PRECISIONS = {
+    "cuda": ("fp32", "fp16"),
+    "openvino": ("fp32", "fp16", "int8"),
+    "onnxruntime": ("fp32", "fp16", "int8"),
+    "ort-tensorrt": ("fp16",),
+}
+"""Of the files that each backend takes."""
 
 
 def examine() -> dict[str, Any]:
@@ -28,7 +36,7 @@ def examine() -> dict[str, Any]:
         entry: dict[str, Any] = {"name": status.name, "version": status.version, "problem": status.problem}
         if status.arithmetic:
             entry["arithmetic"] = list(status.arithmetic.supported)
-            for precision in ("fp32", "fp16", *(() if status.name == "cuda" else ("int8",))):
+            for precision in _PRECISIONS[status.name]:
                 entry[f"{precision}_file_computes_in"] = choose_compute(
                     status.name, status.arithmetic, precision=precision, requested=None
                 )
@@ -37,6 +45,7 @@ def examine() -> dict[str, Any]:
         "radiodino": metadata.version("radiodino"),
         "python": f"{platform.python_version()} ({sys.executable})",
         "machine": asdict(this_machine()) | {"hardware_bf16": has_hardware_bf16()},
+        "nvidia": nvidia_state(),
         "backends": backends,
         "auto": {"takes": choice, "passed_over": passed_over},
         "home": {"folder": str(home()), "bytes": _bytes_in(home())},
@@ -64,17 +73,14 @@ def describe(found: dict[str, Any]) -> str:
         if backend["problem"]:
             lines.append(f"  {backend['name']:<12} not usable: {backend['problem']}")
         else:
-            int8 = backend.get("int8_file_computes_in")
             lines.append(
-                f"  {backend['name']:<12} {backend['version']:<10} an fp32 file computes in "
-                f"{backend['fp32_file_computes_in']}, an fp16 file in {backend['fp16_file_computes_in']}, "
-                f"{f'an int8 file in int8 and {int8}' if int8 else 'no int8 file'} "
+                f"  {backend['name']:<12} {backend['version']:<10} {_of_files(backend)} "
                 f"(--compute {'|'.join(backend['arithmetic'])})"
             )
     auto = found["auto"]
     lines.append(f"  auto takes   {auto['takes'] or 'nothing'}")
     lines += [f"               not {reason}" for reason in auto["passed_over"]]
-    lines.append("")
+    lines += ["", "NVIDIA", *nvidia_lines(found["nvidia"]), ""]
     folder = found["home"]
     lines += [
         "Folders",
@@ -86,6 +92,21 @@ def describe(found: dict[str, Any]) -> str:
         cure = install_command(entry["extra"])
         lines.append(f"  {name:<16} {entry['version'] or f'not installed ({cure})'}")
     return "\n".join(lines)
+
+
+def _of_files(backend: dict[str, Any]) -> str:
+    """What a backend computes each kind of file in."""
+    words = []
+    for precision in ("fp32", "fp16", "int8"):
+        compute = backend.get(f"{precision}_file_computes_in")
+        if compute is None:
+            words.append(f"no {precision} file")
+        elif precision == "int8":
+            words.append(f"an int8 file in int8 and {compute}")
+        else:
+            words.append(f"an {precision} file in {compute}")
+    first, *rest = words
+    return ", ".join([first.replace(" in ", " computes in ", 1), *rest])
 
 
 def _version(distribution: str) -> str | None:

@@ -18,11 +18,18 @@ from numpy.typing import NDArray
 from .wire import BYTES, Field, bytes_field, fields, read_varint, varint, varint_field
 
 _GRAPH, _OPSET_IMPORT, _PRODUCER_NAME = 7, 8, 2  # ModelProto
-_NODE, _INITIALIZER, _OUTPUT, _VALUE_INFO = 1, 5, 12, 13  # GraphProto
+_NODE, _INITIALIZER, _INPUT, _OUTPUT, _VALUE_INFO = 1, 5, 11, 12, 13  # GraphProto
 _DIMS, _DATA_TYPE, _TENSOR_NAME, _RAW_DATA = 1, 2, 8, 9  # TensorProto
 _ATTRIBUTE_KINDS: dict[type, int] = {float: 1, int: 2}  # AttributeProto.AttributeType
-FLOAT = 1  # TensorProto.DataType
-_TYPES: dict[int, np.dtype[Any]] = {FLOAT: np.dtype("<f4"), 2: np.dtype("u1"), 3: np.dtype("i1"), 7: np.dtype("<i8")}
+FLOAT, HALF = 1, 10  # TensorProto.DataType
+_TYPES: dict[int, np.dtype[Any]] = {
+    FLOAT: np.dtype("<f4"),
+    2: np.dtype("u1"),
+    3: np.dtype("i1"),
+    6: np.dtype("<i4"),
+    7: np.dtype("<i8"),
+    HALF: np.dtype("<f2"),
+}
 _TYPE_NUMBERS = {kind: number for number, kind in _TYPES.items()}
 _LARGE = 1024  # bytes of an encoded initializer
 _ELSEWHERE = bytes_field(13, bytes_field(1, b"location") + bytes_field(2, b"memory")) + varint_field(14, 1)
@@ -85,9 +92,36 @@ def new_node(
     return Node(operator, inputs, [output], domain, bytes_field(_NODE, b"".join(parts)))
 
 
+def rewired(node: Node, inputs: Sequence[str], output: str) -> Node:
+    """`node` with other inputs and another output, after which it is named; its attributes stay."""
+    parts = [bytes_field(1, name.encode()) for name in inputs]
+    parts += [bytes_field(2, output.encode()), bytes_field(3, output.encode()), bytes_field(4, node.operator.encode())]
+    parts += [bytes_field(5, bytes(attribute)) for attribute in node._attributes]
+    parts.append(bytes_field(7, node.domain.encode()))
+    return Node(node.operator, inputs, [output], node.domain, bytes_field(_NODE, b"".join(parts)), node._attributes)
+
+
 def producer(model: memoryview) -> str:
     """What wrote the serialised `model`, as it names itself; nothing else is read."""
     return _text(model, _PRODUCER_NAME)
+
+
+def graph_input(model: memoryview) -> tuple[str, tuple[int, ...]]:
+    """Name and shape of the first input of the serialised `model`; -1 is a size that is not fixed.
+
+    Raises:
+        ValueError: `model` is no well-formed message, or has none.
+    """
+    for part in fields(model):
+        for value in fields(part.data) if part.number == _GRAPH else ():
+            if value.number == _INPUT:
+                (kind,) = (entry.data for entry in fields(value.data) if entry.number == 2)
+                (tensor,) = (entry.data for entry in fields(kind) if entry.number == 1)
+                sizes = [size for shape in fields(tensor) if shape.number == 2 for size in fields(shape.data)]
+                return _text(value.data, 1), tuple(
+                    next((entry.value for entry in fields(size.data) if entry.number == 1), -1) for size in sizes
+                )
+    raise ValueError("the graph has no input")
 
 
 class Graph:
@@ -163,8 +197,7 @@ class Graph:
         Returns:
             `name`.
         """
-        raw = bytes_field(_RAW_DATA, np.ascontiguousarray(value).tobytes())
-        self._tensors[name] = _Tensor(name, value, bytes_field(_INITIALIZER, _header(name, value) + raw))
+        self._tensors[name] = _Tensor(name, value, initializer(name, value))
         return name
 
     def replace(self, last: Node, new: Node) -> None:
@@ -202,6 +235,12 @@ class Graph:
         imports = [bytes_field(_OPSET_IMPORT, bytes_field(1, name.encode()) + varint_field(2, 1)) for name in domains]
         tag = varint(_GRAPH << 3 | BYTES) + varint(sum(map(len, parts)))
         return b"".join([*self._rest, *imports, tag, *parts]), weights
+
+
+def initializer(name: str, value: Array) -> bytes:
+    """An initializer of a graph, with its tag."""
+    raw = bytes_field(_RAW_DATA, np.ascontiguousarray(value).tobytes())
+    return bytes_field(_INITIALIZER, _header(name, value) + raw)
 
 
 def _header(name: str, value: Array) -> bytes:

@@ -20,15 +20,16 @@ from .errors import DecodingNotice, InputError
 from .frame import Frame, Window
 
 Array = NDArray[np.float32]
-Preprocess = Callable[[Image.Image], Array]
+Pixels = NDArray[np.uint8]
+Preprocess = Callable[[Image.Image], Array | Pixels]
 
 
 @dataclass(frozen=True, eq=False)
 class InputImage:
     """One image, or one frame of one, ready for the network."""
 
-    pixels: Array
-    """float32 (3, H, W)."""
+    pixels: Array | Pixels
+    """(3, H, W): float32, the network's input, or uint8 where the engine normalises."""
     size: tuple[int, int]
     """Height and width as it was given."""
     spacing: tuple[float, float] | None
@@ -100,12 +101,12 @@ class ImageReader:
 
 
 def in_batches(
-    run: Callable[[Array], Mapping[str, Array]], inputs: Generator[InputImage, None, None], batch_size: int
+    run: Callable[[Array | Pixels], Mapping[str, Array]], inputs: Generator[InputImage, None, None], batch_size: int
 ) -> Iterator[tuple[InputImage, dict[str, Array]]]:
     """Each image with the network's outputs for it.
 
     Args:
-        run: float32 (B, 3, H, W) → outputs by name, each (B, …).
+        run: a batch of what the images hold, (B, 3, H, W) → outputs by name, each (B, …).
         inputs: the images; closed at the end.
         batch_size: images per inference at most.
 
@@ -115,7 +116,7 @@ def in_batches(
     batch: list[InputImage] = []
 
     def outputs() -> Iterator[tuple[InputImage, dict[str, Array]]]:
-        pixels = [image.pixels for image in batch]
+        pixels: list[Any] = [image.pixels for image in batch]
         found = run(np.stack(pixels) if len(pixels) > 1 else pixels[0][np.newaxis])
         for index, image in enumerate(batch):
             yield image, {name: values[index] for name, values in found.items()}

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from .errors import InputError
 from .frame import Window
 from .image_inputs import ImageReader, InputImage, in_batches, is_one_image
 from .model_info import LoadedInfo
-from .preprocessing import Preprocessor
 from .tasks.heads import classifier_of, explanation_kind, segmenter_of, target_class
 
 if TYPE_CHECKING:  # each task imports its own: a cold start waits for none that is not asked for
@@ -36,9 +36,9 @@ class ImageTasks:
     """What `radiodino.runtime.Model` does with images."""
 
     info: LoadedInfo
-    preprocess: Preprocessor
+    preprocess: Callable[[Image.Image], Array | NDArray[np.uint8]]
 
-    def run(self, batch: Array) -> dict[str, Array]:
+    def run(self, batch: Array | NDArray[np.uint8]) -> dict[str, Array]:
         """The bare network."""
         raise NotImplementedError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from .backends import open_backend
 from .backends.protocol import Backend, Job
+from .engine_file import engine_info
 from .errors import InputError, ModelFileError
 from .image_tasks import ImageTasks
 from .model_file import ModelFile, read_model_file
@@ -40,7 +43,8 @@ class Model(ImageTasks):
     Attributes:
         info: what the file says of itself, and how this machine runs it.
         backend: the engine that runs it.
-        preprocess: image → network input, as the file prescribes.
+        preprocess: image → what `run` takes, as the file prescribes: the network's input, or where the engine
+            normalises on its device, its 8-bit pixels.
 
     Any number of threads may use one model; `parallel` of their inferences run at a time.
     """
@@ -48,7 +52,9 @@ class Model(ImageTasks):
     def __init__(self, info: LoadedInfo, backend: Backend) -> None:
         self.info = info
         self.backend = backend
-        self.preprocess = Preprocessor(info.preprocessing)
+        prepared = Preprocessor(info.preprocessing)
+        self.preprocess: Callable[[Image.Image], Array | NDArray[np.uint8]]
+        self.preprocess = prepared.pixels if backend.takes_pixels else prepared
         self._free = Semaphore(backend.parallel)
 
     @classmethod
@@ -67,9 +73,10 @@ class Model(ImageTasks):
         """Open an exported file.
 
         Args:
-            path: the ``.onnx`` file that radiodino-export wrote.
+            path: the ``.onnx`` or ``.engine`` file that radiodino-export wrote.
             backend: ``auto`` (CUDA where it is really active, else OpenVINO, else ONNX Runtime), or one of
-                ``cuda``, ``openvino``, ``onnxruntime``.
+                ``cuda``, ``openvino``, ``onnxruntime``, ``ort-tensorrt``; an engine is run by
+                ``tensorrt`` alone, which ``auto`` takes.
             compute: ``fp32``, ``bf16`` or ``fp16`` arithmetic; None follows the file: fp32 for an fp32 file; for an
                 fp16 file fp16 on a GPU, bf16 on a CPU that has it in hardware unless the file classifies or segments,
                 fp32 elsewhere; the float parts of an int8 file bf16 or fp32, as the CPU has it.
@@ -120,8 +127,11 @@ class Model(ImageTasks):
             threads,
             one_image=batch_size == 1,
             parallel=parallel,
+            is_engine=file.engine is not None,
             decides=bool(described and (described.classifier or described.segmenter)),
             bf16_residual=described.bf16_residual if described else False,
+            images=batch_size,
+            levels=Preprocessor(described.preprocessing).levels() if described and batch_size > 1 else None,
         )
         opened = open_backend(job, backend)
         info = described or _assume(file, opened, precision, assume_variant or "")
@@ -132,6 +142,7 @@ class Model(ImageTasks):
             backend=opened.name,
             backend_version=opened.version,
             compute=opened.compute,
+            engine=engine_info(file),
             assumed=described is None,
         )
         return cls(loaded, opened)
@@ -141,11 +152,12 @@ class Model(ImageTasks):
         """Inferences that run at the same time, where as many threads ask for them."""
         return self.backend.parallel
 
-    def run(self, batch: Array) -> dict[str, Array]:
+    def run(self, batch: Array | NDArray[np.uint8]) -> dict[str, Array]:
         """The bare network.
 
         Args:
-            batch: float32 array (B, 3, H, W), B ≥ 1, preprocessed (scaled to [0, 1], then normalised), finite.
+            batch: float32 array (B, 3, H, W), B ≥ 1, preprocessed (scaled to [0, 1], then normalised), finite. Where
+                the engine normalises on its device (`Backend.takes_pixels`), a uint8 array too, of resized pixels.
 
         Returns:
             Each output by its name, float32: ``embedding`` (B, D) and what else the file was exported with.
@@ -155,15 +167,17 @@ class Model(ImageTasks):
         """
         height, width = self.info.preprocessing.resize
         wanted = f"a float32 array (B, 3, {height}, {width})"
-        if not isinstance(batch, np.ndarray) or batch.dtype != np.float32:
+        pixels = self.backend.takes_pixels and isinstance(batch, np.ndarray) and batch.dtype == np.uint8
+        if not pixels and (not isinstance(batch, np.ndarray) or batch.dtype != np.float32):
             found = f"{batch.dtype} array" if isinstance(batch, np.ndarray) else type(batch).__name__
             raise InputError(f"run() takes {wanted} of normalised values, not a {found}: give images to embed()")
         if batch.ndim != 4 or batch.shape[1:] != (3, height, width) or batch.shape[0] < 1:
             raise InputError(f"run() takes {wanted} with B ≥ 1, not {batch.shape}")
-        if not np.isfinite(batch).all():
+        if not pixels and not np.isfinite(batch).all():
             raise InputError("run() was given NaN or infinite values: check the preprocessing")
+        contiguous: Any = np.ascontiguousarray(batch)
         with self._free:  # an engine's request holds one batch
-            outputs = self.backend.run(np.ascontiguousarray(batch))
+            outputs = self.backend.run(contiguous)
         for name, values in outputs.items():
             if not np.isfinite(values).all():
                 raise ModelFileError(
@@ -186,6 +200,7 @@ class Model(ImageTasks):
             "precision": info.precision,
             "compute": info.compute,
             "backend": f"{info.backend} {info.backend_version}",
+            **({"engine_of": {"sha256": info.engine.onnx_sha256, **asdict(info.engine.key)}} if info.engine else {}),
             "weights": {"kind": info.weights.kind, "name": info.weights.name, "sha256": info.weights.sha256},
             **{name: asdict(head) for name, head in heads.items() if head is not None},
             "notice": info.notice,

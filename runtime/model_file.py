@@ -3,6 +3,8 @@
 The file is the serialised `ModelProto`, then a metadata entry ``radiodino`` (the document), then a metadata entry
 ``radiodino.seal`` (the SHA-256 of all bytes before it). Because a protocol-buffer message may be written piecewise,
 every ONNX tool reads the whole as an ordinary model, while a flipped bit, a truncation or a later edit is seen here.
+
+An engine file (`radiodino.runtime.engine_file`) is the same with a field of its own in the place of the model.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from .wire import WireError, bytes_field, fields
 
 _METADATA_PROPS = 14  # ModelProto.metadata_props
 _GRAPH = 7  # ModelProto.graph
-_DOCUMENT_KEY, _SEAL_KEY = "radiodino", "radiodino.seal"
+ENGINE_FIELD = 1001  # of no ModelProto
+_DOCUMENT_KEY, _SEAL_KEY, _ENGINE_KEY = "radiodino", "radiodino.seal", "radiodino.engine"
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class ModelFile:
     """Of the whole file, as ``sha256sum`` prints it."""
     document: str | None
     """The JSON document, None in a file that some other tool wrote."""
+    engine: str | None = None
+    """The JSON document of an engine file's engine (`radiodino.runtime.engine_file`), None of an ONNX model."""
 
 
 def seal(model: bytes, document: str) -> bytes:
@@ -37,11 +42,16 @@ def seal(model: bytes, document: str) -> bytes:
     return sealed + _metadata_entry(_SEAL_KEY, hashlib.sha256(sealed).hexdigest())
 
 
+def seal_engine(engine: bytes, engine_document: str, document: str) -> bytes:
+    """The bytes of an engine file: the serialised engine, what is said of it, the model's document and the seal."""
+    return seal(bytes_field(ENGINE_FIELD, engine) + _metadata_entry(_ENGINE_KEY, engine_document), document)
+
+
 def read_model_file(path: Path) -> ModelFile:
     """Read and check `path` without loading its weights into memory.
 
     Raises:
-        ModelFileError: where the file is missing, no ONNX model, damaged, or altered since it was exported.
+        ModelFileError: where the file is missing, no ONNX model or engine, damaged, or altered since it was exported.
     """
     try:
         with path.open("rb") as stream:
@@ -57,10 +67,11 @@ def read_model_file(path: Path) -> ModelFile:
 
 def _read(path: Path, buffer: memoryview) -> ModelFile:
     entries: dict[str, str] = {}
-    has_graph, seal_start, end = False, None, 0
+    has_graph, has_engine, seal_start, end = False, False, None, 0
     try:
         for field in fields(buffer):
             has_graph |= field.number == _GRAPH
+            has_engine |= field.number == ENGINE_FIELD
             if field.number == _METADATA_PROPS:
                 key, value = _entry(field.data)
                 entries[key] = value
@@ -68,11 +79,11 @@ def _read(path: Path, buffer: memoryview) -> ModelFile:
                     seal_start, end = field.start, field.end
     except (WireError, UnicodeDecodeError):
         raise ModelFileError(f"{path} is no ONNX model, or is damaged or truncated: copy or export it again") from None
-    if not has_graph:
+    if not has_graph and not has_engine:
         raise ModelFileError(f"{path} is no ONNX model: make one with radiodino-export")
     digest = hashlib.sha256()
     if seal_start is None:
-        if _DOCUMENT_KEY in entries:
+        if _DOCUMENT_KEY in entries or has_engine:
             raise ModelFileError(f"{path} has lost its seal, so it may be truncated or altered: export it again")
         digest.update(buffer)
         return ModelFile(path, digest.hexdigest(), None)
@@ -80,7 +91,10 @@ def _read(path: Path, buffer: memoryview) -> ModelFile:
     if digest.hexdigest() != entries[_SEAL_KEY] or end != len(buffer) or _DOCUMENT_KEY not in entries:
         raise ModelFileError(f"{path} is damaged or was altered after its export: copy or export it again")
     digest.update(buffer[seal_start:])
-    return ModelFile(path, digest.hexdigest(), entries[_DOCUMENT_KEY])
+    engine = entries.get(_ENGINE_KEY)
+    if len({has_engine, not has_graph, engine is not None}) > 1:
+        raise ModelFileError(f"{path} is neither an ONNX model nor an engine with its document: export it again")
+    return ModelFile(path, digest.hexdigest(), entries[_DOCUMENT_KEY], engine)
 
 
 def _metadata_entry(key: str, value: str) -> bytes:

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from .engine_file import EngineInfo
 from .errors import ModelFileError
 from .notice import notice_of
 from .quantisation_info import QuantisationInfo
@@ -167,6 +168,8 @@ class LoadedInfo(ModelInfo):
     backend_version: str
     compute: str
     """The arithmetic in use: ``fp32``, ``bf16`` or ``fp16``."""
+    engine: EngineInfo | None = None
+    """Of a TensorRT engine; None where the file is an ONNX model."""
     assumed: bool = False
     """True where the file carried no document and the user named the variant."""
 

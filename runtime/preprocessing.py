@@ -59,15 +59,41 @@ class Preprocessor:
         Returns:
             float32 array (3, height, width), normalised.
         """
-        pixels = np.asarray(image.resize(self.settings.resize[::-1], self._filter))
+        pixels = self._resized(image)
         output = np.empty((3, *self.settings.resize), np.float32)
         for channel, values in enumerate(output):
-            grey = pixels if pixels.ndim == 2 else pixels[..., channel]
-            np.divide(grey, np.float32(255), out=values, dtype=np.float32)
-            if self._range is not None:
-                low, high = self._range
-                np.multiply(values, high - low, out=values)
-                np.add(values, low, out=values)
-            np.subtract(values, self._mean[channel], out=values)
-            np.divide(values, self._std[channel], out=values)
+            self._normalise(pixels if pixels.ndim == 2 else pixels[..., channel], channel, values)
         return output
+
+    def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
+        """The network's input before it is normalised, for an engine that does so itself.
+
+        Args:
+            image: as of a call.
+
+        Returns:
+            uint8 array (3, height, width); `levels` says what its values become.
+        """
+        pixels = self._resized(image)
+        output = np.empty((3, *self.settings.resize), np.uint8)
+        output[:] = pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+        return output
+
+    def levels(self) -> NDArray[np.float32]:
+        """What each 8-bit value becomes in each channel, with the bits of a call: float32 (3, 256)."""
+        output = np.empty((3, 256), np.float32)
+        for channel, values in enumerate(output):
+            self._normalise(np.arange(256, dtype=np.uint8), channel, values)
+        return output
+
+    def _resized(self, image: Image.Image) -> NDArray[np.uint8]:
+        return np.asarray(image.resize(self.settings.resize[::-1], self._filter))
+
+    def _normalise(self, pixels: NDArray[np.uint8], channel: int, out: NDArray[np.float32]) -> None:
+        np.divide(pixels, np.float32(255), out=out, dtype=np.float32)
+        if self._range is not None:
+            low, high = self._range
+            np.multiply(out, high - low, out=out)
+            np.add(out, low, out=out)
+        np.subtract(out, self._mean[channel], out=out)
+        np.divide(out, self._std[channel], out=out)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 STATIC, DYNAMIC = "static", "dynamic"
+SYMMETRIC = "activations are rounded symmetrically, as TensorRT asks for: for a CPU export without, its steps are finer"
+"""A limit that a file for TensorRT has, and no other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,11 @@ class QuantisationInfo:
     """Of every engine and arithmetic; empty of a dynamic file, which `ModelInfo.verification` judges."""
     limits: tuple[str, ...] = ()
     """What a user must know of such a file, as sentences."""
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether zero stands for zero in every 8-bit number, as TensorRT asks for."""
+        return SYMMETRIC in self.limits
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from radiodino.runtime import BackendError, InputError, Model
-from radiodino.runtime.backends import BACKENDS, onnxruntime, openvino, select, statuses
+from radiodino.runtime.backends import BACKENDS, cuda, onnxruntime, openvino, select, statuses
 from radiodino.runtime.backends.compiled_cache import load_compiled
 from radiodino.runtime.backends.protocol import Job, Status
 from radiodino.runtime.compute import Arithmetic
@@ -127,7 +127,6 @@ def test_a_session_that_fell_back_to_the_cpu_is_an_error(toy_fp32, monkeypatch):
     """onnxruntime-gpu installed without a working driver: the session opens, on the CPU. That is refused."""
     usable("onnxruntime")
     monkeypatch.setattr(onnxruntime, "_installed", lambda: {"onnxruntime-gpu": "1.0"})
-    monkeypatch.setitem(onnxruntime._PROVIDER, "cuda", "CUDAExecutionProvider")
     with pytest.raises(BackendError, match="CUDAExecutionProvider was asked for and CPUExecutionProvider is active"):
         Model.load(toy_fp32, backend="cuda")
     auto = Model.load(toy_fp32, backend="auto")
@@ -163,7 +162,7 @@ def test_auto_passes_over_what_lacks_the_asked_arithmetic(toy_fp16, monkeypatch)
 
 
 def test_statuses_come_in_the_order_of_auto():
-    assert [status.name for status in statuses()] == ["cuda", "openvino", "onnxruntime"]
+    assert [status.name for status in statuses()] == ["cuda", "openvino", "onnxruntime", "ort-tensorrt"]
 
 
 def test_auto_says_what_it_passes_over(monkeypatch, toy_fp32):
@@ -179,7 +178,7 @@ def test_auto_says_what_it_passes_over(monkeypatch, toy_fp32):
 def test_the_graph_that_probes_cuda_runs(tmp_path):
     usable("onnxruntime")
     path = tmp_path / "identity.onnx"
-    path.write_bytes(onnxruntime._identity())
+    path.write_bytes(cuda.identity())
     job = Job(path, precision="fp32", cache_key=None, compute=None, threads=1)
     assert onnxruntime.OnnxRuntimeBackend(job).run(np.ones(1, np.float32)) == {"y": np.ones(1, np.float32)}
 
@@ -277,7 +276,7 @@ def test_another_tools_graph_keeps_its_batch(tmp_path):
     """A graph for two images is not made into one for one."""
     usable("openvino")
     path = tmp_path / "two.onnx"
-    path.write_bytes(onnxruntime._identity().replace(b"\x0a\x02\x08\x01", b"\x0a\x02\x08\x02"))
+    path.write_bytes(cuda.identity().replace(b"\x0a\x02\x08\x01", b"\x0a\x02\x08\x02"))
     job = Job(path, precision="fp32", cache_key=None, compute="fp32", threads=1, one_image=True)
     assert openvino.OpenVINOBackend(job).input_shape == (2,)
 

@@ -19,7 +19,7 @@ from onnx import helper, numpy_helper  # noqa: E402
 from radiodino.runtime import ModelFileError  # noqa: E402
 from radiodino.runtime.backends import onnxruntime as backend_module  # noqa: E402
 from radiodino.runtime.backends.onnxruntime import OnnxRuntimeBackend  # noqa: E402
-from radiodino.runtime.backends.onnxruntime_graph import fused  # noqa: E402
+from radiodino.runtime.backends.onnxruntime_graph import fusable, fused  # noqa: E402
 from radiodino.runtime.backends.protocol import Job  # noqa: E402
 from radiodino.runtime.graph_edit import Graph, producer  # noqa: E402
 from radiodino.runtime.widen import widen  # noqa: E402
@@ -163,6 +163,83 @@ def test_half_precision_is_left_as_it_is(toy_fp16, monkeypatch):
     monkeypatch.setattr(backend_module, "fused", None)
     job = Job(toy_fp16, precision="fp16", cache_key=None, compute="fp16", threads=1)
     OnnxRuntimeBackend(job).run(network_inputs(1))
+
+
+def half_operators(serialised):
+    """Types of the inputs of what CUDA is given in the place of several operators, and of its norms."""
+    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(serialised))
+    kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    nodes = [node for node in model.graph.node if node.op_type in ("Attention", "LayerNormalization")]
+    return {node.name: {kinds[name] for name in node.input if name in kinds} for node in nodes}
+
+
+@pytest.fixture(scope="module")
+def folded_half(toy):
+    """An fp16 file as it is exported: norms' weights in the layers behind them, the last block for the CLS query."""
+    pytest.importorskip("torch")
+    pytest.importorskip("timm")
+    from radiodino.export.cleanup import clean_up
+    from radiodino.export.divergence import stages
+    from radiodino.export.fold import folded
+    from radiodino.export.half import to_half
+    from radiodino.export.trace import trace
+    from radiodino.train.weights.load import load_weights
+
+    backbone, _ = load_weights(toy, "random", image_size=64)
+    return to_half(clean_up(trace(folded(backbone), 64, ("embedding",)), stages(backbone)), set())
+
+
+def test_for_cuda_attention_and_norms_are_fused_in_half_precision(folded_half):
+    serialised = folded_half.SerializeToString()
+    found, weights = fused(memoryview(serialised), cuda=True)
+    assert operators(found) == {"Attention": 1}
+    before, after = (
+        Counter(node.op_type for node in onnx.load_from_string(model).graph.node) for model in (serialised, found)
+    )
+    # What stays: the input's, those around the last block's softmax and first norm, and that before the last norm.
+    assert (before["Cast"], after["Cast"]) == (15, 7)
+    assert before["LayerNormalization"] == after["LayerNormalization"] == 5
+    assert all(values.dtype == np.float16 for values in weights.values())
+    halves = [kinds for kinds in half_operators(found).values() if kinds == {onnx.TensorProto.FLOAT16}]
+    assert len(halves) == 1 + 3
+
+
+def test_for_cuda_the_function_is_the_same(folded_half):
+    """What CUDA is given, computed on a CPU in fp32, against the file computed so: no weight and no axis is lost."""
+    serialised = folded_half.SerializeToString()
+    found, weights = fused(memoryview(serialised), cuda=True)
+    model = onnx.load_from_string(found)
+    for tensor in model.graph.initializer:
+        if tensor.name in weights:
+            tensor.CopyFrom(numpy_helper.from_array(weights[tensor.name], tensor.name))
+    wanted = run(widen(memoryview(serialised)), {}, network_inputs(3))
+    answers = run(widen(memoryview(model.SerializeToString())), {}, network_inputs(3))
+    assert difference(answers, wanted) < 1e-5
+
+
+def test_for_cuda_norms_whose_weights_are_no_halves_stay(folded_half):
+    changed = onnx.ModelProto()
+    changed.CopyFrom(folded_half)
+    norms = [node for node in changed.graph.node if node.op_type == "LayerNormalization"]
+    for norm in norms:
+        norm.input[1] = replace_constant(changed, norm.name, np.full(48, 1 + 2**-20, np.float32))
+    found, _ = fused(memoryview(changed.SerializeToString()), cuda=True)
+    assert operators(found) == {"Attention": 1}
+    kept = [kinds for kinds in half_operators(found).values() if kinds == {onnx.TensorProto.FLOAT}]
+    assert len(kept) == len(norms)
+
+
+def test_for_cuda_int8_is_left_as_it_is(int8_models):
+    for model in int8_models.values():
+        found = fused(memoryview(model.SerializeToString()), cuda=True)
+        assert found is None or not operators(found[0]) & Counter({"QAttention": 1, "MatMulIntegerToFloat": 1})
+
+
+def test_what_would_be_fused_is_told(toy_fp32, folded_half):
+    assert len(fusable(memoryview(toy_fp32.read_bytes()))) == 1
+    for cuda in (False, True):
+        assert fusable(memoryview(folded_half.SerializeToString()), cuda=cuda) == {"blocks.0.attn/Softmax"}
+        assert fusable(memoryview(b""), cuda=cuda) == frozenset()
 
 
 def test_files_of_other_tools_are_not_read(toy_fp32):

@@ -1,4 +1,4 @@
-"""What is changed in a graph before ONNX Runtime opens it on a CPU: operators of its own in the place of several.
+"""What is changed in a graph before ONNX Runtime opens it: operators of its own in the place of several.
 
 A file holds operators of the ONNX standard alone, which every engine reads. ONNX Runtime recognises an attention only
 in the forms that some exporters write, and gives a product in integers no bias; so it is told, in the operators of
@@ -10,6 +10,9 @@ its domain ``com.microsoft`` (https://github.com/microsoft/onnxruntime/blob/main
 
 A fifth less time for an int8 file, a fourteenth for others, and either opens sooner. What does not match to the letter
 stays as it is.
+
+For CUDA an attention is replaced in fp16 too, where that operator is flash attention and its softmax fp32 inside; and
+a LayerNormalization in fp32 between two casts by one in fp16, whose kernel sums in fp32 as well.
 """
 
 from __future__ import annotations
@@ -19,18 +22,21 @@ from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
-from ..graph_edit import FLOAT, Array, Graph, Node, new_node, producer
+from ..graph_edit import FLOAT, HALF, Array, Graph, Node, new_node, producer, rewired
+from ..widen import widen
 
 _PRODUCER = "radiodino"
 _DOMAIN = "com.microsoft"
 _FLOAT32, _UINT8, _INT8 = np.dtype(np.float32), np.dtype(np.uint8), np.dtype(np.int8)
+_FLOAT16 = np.dtype(np.float16)
 
 
-def fused(model: memoryview) -> tuple[bytes, dict[str, Array]] | None:
+def fused(model: memoryview, *, cuda: bool = False) -> tuple[bytes, dict[str, Array]] | None:
     """The model with fused operators: the same function.
 
     Args:
         model: a serialised ModelProto.
+        cuda: whether it is for CUDA, which computes them in fp16 too, and not in 8 bits.
 
     Returns:
         The serialised model and its large weights, see `Graph.write`; None where there is nothing to fuse, or the file
@@ -42,9 +48,26 @@ def fused(model: memoryview) -> tuple[bytes, dict[str, Array]] | None:
     if producer(model) != _PRODUCER:
         return None
     graph = Graph(model)
-    changed = [_fuse_attention(graph, node) for node in graph.nodes if node.operator == "Softmax"]
-    changed += [_fuse_bias(graph, node) for node in graph.nodes if node.operator == "MatMul"]
+    changed = [_fuse_attention(graph, node, cuda=cuda) for node in graph.nodes if node.operator == "Softmax"]
+    if cuda:
+        changed += [_halve_norm(graph, node) for node in graph.nodes if node.operator == "LayerNormalization"]
+    else:
+        changed += [_fuse_bias(graph, node) for node in graph.nodes if node.operator == "MatMul"]
     return graph.write() if any(changed) else None
+
+
+def fusable(model: memoryview, *, cuda: bool = False) -> frozenset[str]:
+    """The outputs of the softmaxes whose attention `fused` replaces, on a CPU after an fp16 file was widened.
+
+    Args:
+        model: as of `fused`.
+        cuda: as of `fused`.
+    """
+    if producer(model) != _PRODUCER:
+        return frozenset()
+    graph = Graph(model if cuda else memoryview(widen(model)))
+    softmaxes = [node for node in graph.nodes if node.operator == "Softmax"]
+    return frozenset(node.outputs[0] for node in softmaxes if _fuse_attention(graph, node, cuda=cuda))
 
 
 class _Attention(NamedTuple):
@@ -70,23 +93,23 @@ class _Int8(NamedTuple):
     weight_zero_point: str
 
 
-def _fuse_attention(graph: Graph, softmax: Node) -> bool:
-    found = _attention(graph, softmax)
+def _fuse_attention(graph: Graph, softmax: Node, *, cuda: bool) -> bool:
+    found = _attention(graph, softmax, casts=(FLOAT, HALF) if cuda else (FLOAT,))
     layer = graph.maker(found.projected, "Add") if found else None
     product = graph.maker(layer.inputs[0], "MatMul") if layer else None
     if not found or not layer or not product:
         return False
     bias, width = graph.constant(layer.inputs[1]), 3 * found.heads * found.size
-    if bias is None or bias.dtype != np.float32 or bias.shape != (width,):
+    if bias is None or bias.dtype not in ((_FLOAT32, _FLOAT16) if cuda else (_FLOAT32,)) or bias.shape != (width,):
         return False
     (output,) = found.answer.outputs
     weight = graph.constant(product.inputs[1])
-    if weight is not None and weight.dtype == np.float32 and weight.ndim == 2 and weight.shape[1] == width:
+    if weight is not None and weight.dtype == bias.dtype and weight.ndim == 2 and weight.shape[1] == width:
         inputs = [*product.inputs, layer.inputs[1]]
         attributes: dict[str, int | float] = {"num_heads": found.heads, "scale": found.scale}
         graph.replace(found.answer, new_node("Attention", inputs, output, _DOMAIN, attributes))
         return True
-    rounded = _int8(graph, product, width)
+    rounded = None if cuda else _int8(graph, product, width)
     if not rounded:
         return False
     # QAttention divides by √size itself. Multiplied by a power of two the query's weights and bias lose nothing.
@@ -117,13 +140,19 @@ def _query_times(factor: float, values: Array) -> Array:
     return scaled
 
 
-def _attention(graph: Graph, softmax: Node) -> _Attention | None:
-    """The attention around `softmax`, as timm's module becomes when it is traced."""
+def _attention(graph: Graph, softmax: Node, casts: tuple[int, ...]) -> _Attention | None:
+    """The attention around `softmax`, as timm's module becomes when it is traced.
+
+    Args:
+        graph: that it is in.
+        softmax: see above.
+        casts: to which the softmax's values may be cast before they weigh the others.
+    """
     if softmax.attributes.get("axis") != -1:
         return None
     before, after = graph.maker(softmax.inputs[0], "Cast"), graph.only_reader(softmax, "Cast")
-    scores = graph.maker(before.inputs[0] if _to_float(before) else softmax.inputs[0], "MatMul")
-    weights = after if _to_float(after) else softmax
+    scores = graph.maker(before.inputs[0] if _is_to(before, FLOAT) else softmax.inputs[0], "MatMul")
+    weights = after if _is_to(after, *casts) else softmax
     weighted = graph.only_reader(weights, "MatMul")
     if not scores or not weighted or weighted.inputs[0] != weights.outputs[0]:
         return None
@@ -152,9 +181,9 @@ def _attention(graph: Graph, softmax: Node) -> _Attention | None:
     return _Attention(split.inputs[0], answer, heads, size, scale)
 
 
-def _to_float(cast: Node | None) -> TypeGuard[Node]:
-    """Whether a cast between two products of floats changes nothing, as all do in a file widened from fp16."""
-    return cast is not None and cast.attributes.get("to") == FLOAT
+def _is_to(cast: Node | None, *types: int) -> TypeGuard[Node]:
+    """Whether `cast` is one, to one of `types`; in a file widened from fp16 all are to fp32, and change nothing."""
+    return cast is not None and cast.attributes.get("to") in types
 
 
 def _transposed(graph: Graph, name: str, order: tuple[int, ...]) -> str | None:
@@ -172,6 +201,22 @@ def _part(graph: Graph, name: str, index: int) -> str | None:
     constants = [graph.constant(read) for read in (*sliced.inputs[1:], squeezed.inputs[1])]
     found = [None if values is None else values.tolist() for values in constants]
     return sliced.inputs[0] if found == [[index], [index + 1], [0], [0]] else None
+
+
+def _halve_norm(graph: Graph, norm: Node) -> bool:
+    """A norm in fp32 between casts from and to fp16, in fp16: its scale and bias must lose nothing by it."""
+    before, after = graph.maker(norm.inputs[0], "Cast"), graph.only_reader(norm, "Cast")
+    constants = [graph.constant(name) for name in norm.inputs[1:]]
+    if not _is_to(before, FLOAT) or not _is_to(after, HALF) or not constants:
+        return False
+    halves = [None if values is None else values.astype(_FLOAT16) for values in constants]
+    inputs = [before.inputs[0]]
+    for index, (values, half) in enumerate(zip(constants, halves, strict=True)):
+        if values is None or half is None or not np.array_equal(half, values):
+            return False
+        inputs.append(graph.add_constant(f"{norm.outputs[0]}/half_{index}", half))
+    graph.replace(after, rewired(norm, inputs, after.outputs[0]))
+    return True
 
 
 def _fuse_bias(graph: Graph, product: Node) -> bool:

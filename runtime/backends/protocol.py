@@ -49,8 +49,15 @@ class Job:
     """Inferences that may be asked for at the same time; on a CPU no more than there are threads."""
     decides: bool = False
     """Whether the file classifies or segments."""
+    is_engine: bool = False
+    """Whether `path` is a TensorRT engine and no ONNX model."""
     bf16_residual: bool = False
     """See `radiodino.runtime.model_info.ModelInfo`."""
+    images: int = 1
+    """Of one inference, that are prepared for where an engine must know."""
+    levels: NDArray[np.float32] | None = None
+    """What the network's input is for each 8-bit value in each channel, (3, 256)
+    (`radiodino.runtime.preprocessing.Preprocessor.levels`); None where that is not known."""
 
 
 class Backend(Protocol):
@@ -84,5 +91,13 @@ class Backend(Protocol):
     def output_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each output by its name, likewise."""
 
-    def run(self, batch: NDArray[np.float32]) -> Outputs:
-        """All outputs for a contiguous float32 batch (B, 3, H, W), each a float32 array of its own memory."""
+    @property
+    def takes_pixels(self) -> bool:
+        """Whether `run` takes 8-bit pixels too and normalises them on its device, as a GPU does for many images."""
+
+    def run(self, batch: NDArray[np.float32] | NDArray[np.uint8]) -> Outputs:
+        """All outputs for a contiguous batch (B, 3, H, W), each a float32 array of its own memory.
+
+        Args:
+            batch: float32, normalised; where `takes_pixels`, or uint8, not normalised.
+        """

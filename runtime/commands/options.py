@@ -12,7 +12,9 @@ Inputs = Annotated[
     typer.Argument(help="Images (DICOM, PNG, JPEG, TIFF, …), folders, quoted globs, zip archives, .npz image sets."),
 ]
 ModelPath = Annotated[Path, typer.Option("--model", "-m", help="A file that radiodino-export wrote.")]
-Backend = Annotated[str, typer.Option(help="auto, cuda, openvino or onnxruntime.")]
+Backend = Annotated[
+    str, typer.Option(help="auto, cuda, openvino, onnxruntime or ort-tensorrt; tensorrt for an engine.")
+]
 Compute = Annotated[str | None, typer.Option(help="fp32, bf16 or fp16; by default it follows the file.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads of the inference; by default the cores.")]
 BatchSize = Annotated[int, typer.Option(help="Images per inference.")]
