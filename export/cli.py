@@ -21,6 +21,7 @@ from .banner import kind_of, weights_banner
 from .choose_weights import choose_weights
 from .int8.limits import GateLimits
 from .int8.summary import gate_table, quantisation_lines
+from .lint.command import lint
 from .settings import DEFAULT_CALIBRATION_COUNT, ExportSettings
 
 if TYPE_CHECKING:  # both import torch
@@ -198,6 +199,9 @@ def verify(
         comparisons = verify_file(file, tuple(weights) if weights else None)
     out.print(_parity_table(comparisons))
     out.print(f"{file} agrees with its original", markup=False)
+
+
+app.command()(lint)
 
 
 def main() -> None:

@@ -71,7 +71,13 @@ def _static(source: Source, progress: Progress) -> Converted:
         raise ValueError("an int8 file needs calibration images")
     settings = source.settings
     found = static_int8(
-        source.model, source.original, settings.output_names, source.images, settings.gate_limits, progress
+        source.model,
+        source.original,
+        settings.output_names,
+        source.images,
+        settings.gate_limits,
+        progress,
+        symmetric=settings.symmetric,
     )
     return Converted(found.model, quantisation=found.info)
 

@@ -75,6 +75,8 @@ class ExportSettings:
     """Of the choice of images."""
     gate_limits: GateLimits = field(default_factory=GateLimits)
     """What an int8 file must reach beside the original."""
+    symmetric: bool = False
+    """Whether an int8 file's activations are rounded symmetrically, as TensorRT asks for."""
 
     @property
     def named_weights(self) -> tuple[str, ...]:
@@ -86,7 +88,8 @@ class ExportSettings:
         """The file to write."""
         demo = ["demo"] if self.named_weights == ("demo",) else []
         task = [] if self.task == "embed" else [self.task.replace("+", "-")]
-        return self.output or Path("-".join(["radiodino", self.variant.name, *demo, *task, self.precision]) + ".onnx")
+        kind = [self.precision, "symmetric"] if self.symmetric else [self.precision]
+        return self.output or Path("-".join(["radiodino", self.variant.name, *demo, *task, *kind]) + ".onnx")
 
     @property
     def output_names(self) -> tuple[str, ...]:

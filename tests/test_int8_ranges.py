@@ -32,13 +32,24 @@ def test_a_range_holds_its_ends_and_zero(a, b):
     assert np.abs(found.rounded(ends) - ends).max() <= max(found.scale, 1e-37) * 1.01
 
 
-def test_a_range_is_rounded_as_the_engine_rounds():
-    found = make_range("min-max", -1.3, 2.9)
-    values = np.linspace(-3, 4, 5000, dtype=np.float32)
+@settings(deadline=None)
+@given(st.floats(-1e4, 1e4, width=32), st.floats(-1e4, 1e4, width=32))
+def test_a_symmetric_range_has_its_zero_in_the_middle(a, b):
+    found = make_range("min-max", min(a, b), max(a, b), symmetric=True)
+    assert (found.zero_point, found.symmetric) == (0, True)
+    ends = np.array([min(a, b), max(a, b), 0.0], np.float32)
+    assert np.abs(found.rounded(ends) - ends).max() <= max(found.scale, 1e-37) * 1.01
+    assert np.array_equal(found.rounded(-ends), -found.rounded(ends))
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_a_range_is_rounded_as_the_engine_rounds(symmetric):
+    found = make_range("min-max", -1.3, 2.9, symmetric=symmetric)
+    values = np.linspace(-4, 4, 5000, dtype=np.float32)
     names = ["x", "scale", "zero_point"]
     constants = [
         numpy_helper.from_array(np.float32(found.scale), "scale"),
-        numpy_helper.from_array(np.uint8(found.zero_point), "zero_point"),
+        numpy_helper.from_array((np.int8 if symmetric else np.uint8)(found.zero_point), "zero_point"),
     ]
     graph = helper.make_graph(
         [
@@ -75,8 +86,16 @@ def test_least_squares_is_the_best_that_can_be_had_by_shrinking():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_tensor_of_zeros_stays_zero(method):
-    (found,) = candidate_ranges(tensor(np.zeros((5, 3))), (method,))
+def test_every_method_gives_symmetric_ranges(method):
+    values = np.random.default_rng(4).gamma(2.0, size=(1000, 20))
+    (found,) = candidate_ranges(tensor(values), (method,), symmetric=True)
+    assert (found.method, found.zero_point, found.symmetric) == (method, 0, True)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_tensor_of_zeros_stays_zero(method, symmetric):
+    (found,) = candidate_ranges(tensor(np.zeros((5, 3))), (method,), symmetric=symmetric)
     assert found.scale > 0
     assert not found.rounded(np.zeros(3, np.float32)).any()
 

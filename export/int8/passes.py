@@ -8,7 +8,7 @@ from typing import overload
 
 import onnx
 
-from radiodino.runtime.quantisation_info import DYNAMIC, STATIC, QuantisationInfo, QuantisedLayer
+from radiodino.runtime.quantisation_info import DYNAMIC, STATIC, SYMMETRIC, QuantisationInfo, QuantisedLayer
 
 from ..engine import Batch
 from ..original import Original
@@ -19,7 +19,7 @@ from .layers import LinearLayer, linear_layers
 from .limits import GateLimits
 from .mixed import quantise_within
 from .multiply_adds import multiply_adds
-from .plan import plan_quantisation
+from .plan import Search, plan_quantisation
 
 Progress = Callable[[str], None]
 
@@ -39,6 +39,8 @@ def static_int8(
     images: CalibrationSet,
     limits: GateLimits,
     progress: Progress,
+    *,
+    symmetric: bool = False,
 ) -> Int8:
     """The graph with ranges from calibration images, as far in 8 bits as the gate lets it.
 
@@ -49,13 +51,14 @@ def static_int8(
         images: to calibrate on, and to judge by.
         limits: what the gate demands.
         progress: told what is being done.
+        symmetric: whether activations are rounded symmetrically, for TensorRT.
 
     Raises:
         VerificationError: the gate does not hold.
     """
     gate = Gate(original, outputs, images, limits, progress)
     batches = _Told(images.calibration.batches(), progress, "search ranges for 8 bits")
-    plan = plan_quantisation(model, batches, None, len(images.calibration))
+    plan = plan_quantisation(model, batches, Search(symmetric=symmetric), len(images.calibration))
     mixed = quantise_within(gate, plan, images.calibration, progress)
     layers = [planned for planned in plan.layers if planned.layer.stage not in mixed.put_back]
     kept, in_float = _shares(model, [planned.layer for planned in plan.layers], mixed.put_back)
@@ -68,6 +71,7 @@ def static_int8(
         kept_float=mixed.put_back,
         calibration=images.info,
         gate=mixed.gate,
+        limits=(SYMMETRIC,) if symmetric else (),
         kept_share=kept,
         float_share=in_float,
     )

@@ -31,6 +31,8 @@ class Search:
     alphas: tuple[float, ...] = ALPHAS
     """Of SmoothQuant; none is always tried."""
     correct_bias: bool = True
+    symmetric: bool = False
+    """Whether activations are rounded symmetrically, for TensorRT; see `radiodino.export.int8.ranges.Range`."""
     seed: int = 0
     """Of the sample of activations."""
 
@@ -120,7 +122,9 @@ def plan_from_statistics(
                 for layer in readers
             )
 
-        ranges[name] = min(candidate_ranges(statistics.tensors[name], search.ranges), key=error)
+        ranges[name] = min(
+            candidate_ranges(statistics.tensors[name], search.ranges, symmetric=search.symmetric), key=error
+        )
 
     planned = []
     for layer in layers:
@@ -140,7 +144,9 @@ def plan_from_statistics(
         )
     returned = [name for layer in layers for name in maps_after(layer)]
     output_ranges = {
-        name: ranges.get(name) or candidate_ranges(statistics.tensors[name], search.ranges[-1:])[0] for name in returned
+        name: ranges.get(name)
+        or candidate_ranges(statistics.tensors[name], search.ranges[-1:], symmetric=search.symmetric)[0]
+        for name in returned
     }
     return Plan(folded, tuple(planned), output_ranges, statistics.images)
 
@@ -201,7 +207,9 @@ def _smoothed_error(
         importance = np.square(smoothed).mean(axis=1)
         orders = sum_orders(layer, weight.shape)
         restored = quantise_weight(moved[None], importance, orders, "unrestricted").restored()  # quick
-        ranges = candidate_ranges(scaled_statistics(statistics.tensors[layer.input], scale), methods)
+        ranges = candidate_ranges(
+            scaled_statistics(statistics.tensors[layer.input], scale), methods, symmetric=search.symmetric
+        )
         exact = rows @ weight[None]
         total += min(_error(exact, found.rounded(smoothed), restored) for found in ranges)
     return total

@@ -2,7 +2,8 @@
 
 Both are operators of the ONNX standard, so that any engine reads the file; those that know integers fuse them. ONNX
 Runtime computes a convolution in integers only where its output is rounded too and its bias is an integer; a matrix
-product it computes in integers with a float output, so that its bias stays float.
+product it computes in integers with a float output, so that its bias stays float. TensorRT takes symmetric ranges, and
+reads no bias in integers: where ranges are symmetric, all biases stay float.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ class _Writer:
         values = from_matrix(planned.weight.values, layer, shape)
         scales = planned.weight.scales.ravel()
         axis = 1 if layer.kind == "MatMul" else 0
-        if layer.kind == "Conv" and layer.bias is not None and planned.bias is not None:
+        integers = layer.kind == "Conv" and not planned.input_range.symmetric
+        if integers and layer.bias is not None and planned.bias is not None:
             scales = _scales_for_bias(planned.bias, planned.input_range, scales)
             node.input[2] = self._bias(layer.bias, planned.bias, planned.input_range, scales)
         elif layer.bias is not None and planned.bias is not None:
@@ -95,7 +97,7 @@ class _Writer:
         """The rounded values of a tensor, made once."""
         if name not in self.rounded:
             self._store(f"{name}/scale", np.float32(found.scale))
-            self._store(f"{name}/zero_point", np.uint8(found.zero_point))
+            self._store(f"{name}/zero_point", (np.int8 if found.symmetric else np.uint8)(found.zero_point))
             constants = [f"{name}/scale", f"{name}/zero_point"]
             self._add("QuantizeLinear", [name, *constants], f"{name}/quantised")
             self._add("DequantizeLinear", [f"{name}/quantised", *constants], f"{name}/rounded")
