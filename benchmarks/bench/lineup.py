@@ -27,7 +27,10 @@ _RUNTIME: dict[str, tuple[str, ...]] = {
     "openvino": ("fp32", "fp16", "bf16", "int8", "int8-dynamic"),
     "cuda": ("fp32", "fp16"),
     "tensorrt": ("fp32", "fp16"),
+    "ort-tensorrt": ("fp16",),
 }
+_ASKED_FOR = {"ort-tensorrt"}
+"""Engines of the runtime that are measured only where they are named: building one takes minutes."""
 ENGINES = (*_TORCH, *_RUNTIME)
 
 
@@ -59,7 +62,8 @@ class Lineup:
 def default_engines() -> tuple[str, ...]:
     """PyTorch eager and every engine of the runtime that can be used here."""
     usable = {status.name for status in _statuses() if status.arithmetic}
-    return (PYTORCH, *(engine for engine in _RUNTIME if engine in usable and (engine != "cuda" or _has_cuda())))
+    usable -= _ASKED_FOR if _has_cuda() else {*_ASKED_FOR, "cuda"}
+    return (PYTORCH, *(engine for engine in _RUNTIME if engine in usable))
 
 
 def lineup(engines: Sequence[str], precisions: Sequence[str], isa: str | None) -> Lineup:
@@ -123,7 +127,7 @@ def _why_not(engine: str, precision: str, precisions: Sequence[str], *, bf16: bo
 def _device(engine: str) -> str:
     if engine in _TORCH:
         return _TORCH[engine][0]
-    return "cuda" if engine in ("cuda", "tensorrt") else "cpu"
+    return "cuda" if engine in ("cuda", "tensorrt", "ort-tensorrt") else "cpu"
 
 
 def _refuse_unusable(engine: str) -> None:
