@@ -128,7 +128,7 @@ def main(
     from radiodino.export.int8.own_weights import with_own_weights
     from radiodino.export.int8.plan import Search, plan_from_statistics
     from radiodino.export.int8.quantise import write
-    from radiodino.export.pipeline import probe_batches
+    from radiodino.export.probe_images import probe_batches
     from radiodino.export.trace import trace
     from radiodino.export.verify import cosines
     from radiodino.train.weights.load import load_weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from radiodino.runtime import console as ending
+from radiodino.runtime.engine_file import SUFFIX
 from radiodino.runtime.errors import InputError
 from radiodino.runtime.extras import require
 from radiodino.runtime.model_info import ModelInfo
@@ -23,9 +25,13 @@ from .int8.limits import GateLimits
 from .int8.summary import gate_table, quantisation_lines
 from .lint.command import lint
 from .settings import DEFAULT_CALIBRATION_COUNT, ExportSettings
+from .tensorrt.batches import DEFAULT as DEFAULT_BATCHES
+from .tensorrt.batches import parse_batches
 
-if TYPE_CHECKING:  # both import torch
+if TYPE_CHECKING:  # the first imports torch
     from .pipeline import Exported
+    from .tensorrt.export_engine import EngineSettings, ExportedEngine
+    from .tensorrt.reference import Reference
     from .verify import Comparison
 
 app = typer.Typer(
@@ -69,10 +75,20 @@ _CALIBRATION_HELP = (
     "Real images of the kind that an int8 file is for (repeatable): a folder, file, glob, .zip archive or .npz set, "
     "DICOM among them. Folders as labels let the file be judged by them."
 )
+_FORMAT_HELP = (
+    "onnx, or tensorrt: the ONNX file as ever, and beside it an engine for this machine's NVIDIA card, built from it "
+    "and compared with PyTorch; anywhere else it is refused with the command that builds it anew."
+)
+_BEST_HELP = (
+    "For --format tensorrt: 8 bits as with --int8, and half precision for all else, as the graph says. --int8 alone "
+    "leaves all else in fp32."
+)
+_BATCH_HELP = "Images of one inference that an engine takes: MIN,OPT,MAX, fastest at OPT; or one number for all three."
 _LIMITS = GateLimits()
 _OUTPUT_HELP = (
     "File to write; by default radiodino-VARIANT-PRECISION.onnx, with demonstration weights "
-    "radiodino-VARIANT-demo-PRECISION.onnx, for another task than embed with the task before the precision."
+    "radiodino-VARIANT-demo-PRECISION.onnx, for another task than embed with the task before the precision. For "
+    "--format tensorrt NAME.engine; the ONNX file is NAME.onnx beside it."
 )
 
 
@@ -90,6 +106,11 @@ def export(
     fp16: Annotated[bool, typer.Option("--fp16", help="Store in fp16: half the size.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help=_INT8_HELP)] = False,
     int8_dynamic: Annotated[bool, typer.Option("--int8-dynamic", help=_DYNAMIC_HELP)] = False,
+    best: Annotated[bool, typer.Option("--best", help=_BEST_HELP)] = False,
+    file_format: Annotated[str, typer.Option("--format", help=_FORMAT_HELP)] = "onnx",
+    batch: Annotated[
+        str | None, typer.Option(help=f"{_BATCH_HELP} By default {DEFAULT_BATCHES}.", show_default=False)
+    ] = None,
     calibration: Annotated[list[str] | None, typer.Option(help=_CALIBRATION_HELP, show_default=False)] = None,
     calibration_count: Annotated[
         int, typer.Option(help="Images to calibrate on; up to as many others judge the file.")
@@ -116,10 +137,11 @@ def export(
         return
     if variant is None:
         raise InputError(f"name the model to export with --variant: {', '.join(VARIANTS)} (see --list)")
-    asked = {"fp32": fp32, "fp16": fp16, "int8": int8, "int8-dynamic": int8_dynamic}
+    asked = {"fp32": fp32, "fp16": fp16, "int8": int8, "int8-dynamic": int8_dynamic, "best": best}
     precisions = [name for name, wanted in asked.items() if wanted]
     if len(precisions) > 1:
         raise InputError(f"{' and '.join(f'--{name}' for name in precisions)} exclude each other: choose one")
+    engine = _wants_engine(file_format, int8_dynamic=int8_dynamic, best=best, batch=batch)
     require("export", "torch", "timm", "onnx", "onnxscript")
     settings = ExportSettings(
         variant=get_variant(variant),
@@ -127,17 +149,20 @@ def export(
         task=task,
         seed=seed,
         checkpoint_key=checkpoint_key,
-        precision=precisions[0] if precisions else "fp32",
+        precision="int8" if best else precisions[0] if precisions else "fp32",
         image_size=image_size,
         outputs=tuple(name.strip() for name in outputs.split(",") if name.strip()),
-        output=output,
+        output=_onnx_beside(output) if engine else output,
         force=force,
         calibration=tuple(calibration or ()),
         calibration_count=calibration_count,
         calibration_seed=calibration_seed,
         gate_limits=GateLimits(mean_cosine=mean_cosine, min_cosine=min_cosine, agreement=min_agreement),
+        symmetric=engine and (int8 or best),
     )
     settings.check()
+    if engine:
+        _engine_settings(settings.target, batch, best=best, force=force, machine=True)
     reason = None
     if task == "embed":
         chosen = choose_weights(settings.variant, weights[0] if weights else None)
@@ -153,10 +178,75 @@ def export(
     with err.status("starting") as status:
         exported = export_model(settings, lambda step: status.update(f"{step} …"))
     _print_summary(exported)
+    if engine:
+        from .tensorrt.reference import from_pytorch
+
+        named = settings.weights if settings.named_weights[0] not in ("published", "demo", "random") else None
+        of_engine = _engine_settings(exported.path, batch, best=best, force=force)
+        _build_engine(of_engine, lambda: from_pytorch(exported.path, named))
     # Again, below what the export printed; of a head's backbone the head's file tells, which is read by now.
     banner = banner or weights_banner(settings, kind_of(exported.info.notice))
     if banner:
         err.print(banner)
+
+
+def _wants_engine(file_format: str, *, int8_dynamic: bool, best: bool, batch: str | None) -> bool:
+    if file_format not in ("onnx", "tensorrt"):
+        raise InputError(f"there is no format '{file_format}': choose onnx or tensorrt")
+    engine = file_format == "tensorrt"
+    if not engine and (best or batch is not None):
+        raise InputError(f"--{'best' if best else 'batch'} is of --format tensorrt: add it, or leave out the other")
+    if engine and int8_dynamic:
+        raise InputError("TensorRT has no dynamic int8: take --int8 with --calibration, or --fp16")
+    return engine
+
+
+def _onnx_beside(engine: Path | None) -> Path | None:
+    if engine is not None and engine.suffix != SUFFIX:
+        raise InputError(
+            f"--format tensorrt writes NAME{SUFFIX}, and NAME.onnx beside it: name such a file, not {engine}"
+        )
+    return engine and engine.with_suffix(".onnx")
+
+
+def _engine_settings(
+    onnx: Path, batch: str | None, *, best: bool, force: bool, output: Path | None = None, machine: bool = False
+) -> EngineSettings:
+    """Checked, so that a mistake is said before any work is done; with `machine`, whether it can be built here too."""
+    from .tensorrt.export_engine import EngineSettings, check_machine
+
+    settings = EngineSettings(onnx, parse_batches(batch or DEFAULT_BATCHES), output, best, force)
+    settings.check()
+    if machine:
+        check_machine()
+    return settings
+
+
+def _build_engine(settings: EngineSettings, reference: Callable[[], Reference]) -> None:
+    from .tensorrt.export_engine import export_engine
+
+    with err.status("starting") as status:
+        exported = export_engine(settings, reference, lambda step: status.update(f"{step} …"))
+    _print_engine(exported)
+
+
+@app.command()
+def engine(
+    file: Annotated[Path, typer.Argument(help="An ONNX file that radiodino-export wrote.")],
+    batch: Annotated[str, typer.Option(help=_BATCH_HELP)] = DEFAULT_BATCHES,
+    best: Annotated[bool, typer.Option("--best", help="Make the float parts of an int8 file fp16.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="By default NAME.engine beside NAME.onnx.", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Build a TensorRT engine for this machine's card from an exported ONNX file, without PyTorch or weights.
+
+    It is compared with the ONNX file on the CPU before it is written.
+    """
+    from .tensorrt.reference import from_onnx
+
+    _build_engine(_engine_settings(file, batch, best=best, force=force, output=output), lambda: from_onnx(file))
 
 
 def _named(task: str, weights: list[str] | None) -> str | tuple[str, ...]:
@@ -209,6 +299,20 @@ def main() -> None:
     ending.run(app)
 
 
+def _print_engine(exported: ExportedEngine) -> None:
+    info = exported.info
+    out.print(_parity_table(exported.comparisons, f"against {info.verification['reference']}"))
+    _print_lines(
+        engine=exported.path,
+        size=f"{exported.size / 1e6:.1f} MB ({exported.size:,} bytes)",
+        sha256=exported.sha256,
+        runs=f"{info.profile.least} to {info.profile.most} images at once, fastest with {info.profile.usual}",
+        on=f"{info.key.device}, driver {info.key.driver}, TensorRT {info.key.tensorrt}, and nothing else",
+        of=f"{info.onnx_name}, which belongs beside it",
+        next=f"radiodino-run {_NEXT[exported.task].format(exported.path)}",
+    )
+
+
 def _print_summary(exported: Exported) -> None:
     info = exported.info
     out.print(_parity_table(exported.comparisons))
@@ -255,9 +359,9 @@ def _print_lines(**lines: object) -> None:
         out.print(f"{name:<9}{value}", soft_wrap=True, markup=False)
 
 
-def _parity_table(comparisons: list[Comparison]) -> Table:
+def _parity_table(comparisons: list[Comparison], title: str = "against PyTorch fp32") -> Table:
     names = ("engine", "arithmetic", "output", "smallest cosine", "largest error", "probabilities")
-    table = Table(*names, title="against PyTorch fp32")
+    table = Table(*names, title=title)
     for found in comparisons:
         row = (found.backend, found.compute, found.output, f"{found.cosine:.7f}", f"{found.relative_error:.1e}")
         table.add_row(*row, _of_probabilities(found))

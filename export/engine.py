@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from radiodino.runtime.backends import open_backend, statuses
 from radiodino.runtime.backends.protocol import Backend, Job, Status
 from radiodino.runtime.errors import BackendError
 from radiodino.runtime.install_command import install_command
+
+if TYPE_CHECKING:  # an engine for a card is built where neither this nor PyTorch is installed
+    import onnx
 
 CPU_BACKENDS = ("openvino", "onnxruntime")
 
@@ -58,6 +61,8 @@ def open_graph(
 
 def with_outputs(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
     """A copy of `model` that also returns the inner tensors `names`."""
+    import onnx
+
     extended = onnx.ModelProto()
     extended.CopyFrom(model)
     known = {value.name: value for value in model.graph.value_info}

@@ -23,10 +23,10 @@ from .int8.calibration_set import CalibrationSet, read_calibration
 from .metadata import describe
 from .original import Original, load_original
 from .precision import Source, convert
-from .probe_images import BATCHES, probe_images
+from .probe_images import probe_batches
 from .settings import ExportSettings
 from .trace import trace
-from .verify import TOLERANCES, Comparison, reference_outputs, refuse_failed, report, verify
+from .verify import TOLERANCES, Comparison, pytorch_reference, reference_outputs, refuse_failed, report, verify
 
 Progress = Callable[[str], None]
 
@@ -84,7 +84,7 @@ def export_model(settings: ExportSettings, progress: Progress = lambda _step: No
     progress("verify against PyTorch")
     with tempfile.TemporaryDirectory() as folder:
         candidate = Path(folder) / target.name
-        for bf16_residual in _residuals(settings):
+        for bf16_residual in residuals(settings):
             info = replace(info, bf16_residual=bf16_residual)
             candidate.write_bytes(seal(body, info.to_json()))
             comparisons = verify(candidate, settings.precision, references, batches)
@@ -94,7 +94,7 @@ def export_model(settings: ExportSettings, progress: Progress = lambda _step: No
     refuse_failed(comparisons, settings.precision, f"{where}; it was not written{_CURES[settings.precision]}")
 
     progress("write")
-    info = replace(info, verification=report(comparisons, batches))
+    info = replace(info, verification=report(comparisons, batches, pytorch_reference()))
     with atomic_path(target, overwrite=settings.force) as temporary:
         temporary.write_bytes(seal(body, info.to_json()))
         written = read_model_file(temporary)
@@ -125,14 +125,7 @@ def _calibration_images(settings: ExportSettings, size: int, progress: Progress)
     )
 
 
-def probe_batches(image_size: int) -> list[Batch]:
-    """The probe images as network input, in the batches of `BATCHES`."""
-    preprocess = Preprocessor(Preprocessing(resize=(image_size, image_size)))
-    inputs = np.stack([preprocess(image) for image in probe_images()])
-    return np.split(inputs, np.cumsum(BATCHES)[:-1])
-
-
-def _residuals(settings: ExportSettings) -> tuple[bool, ...]:
+def residuals(settings: ExportSettings) -> tuple[bool, ...]:
     """What to try for `ModelInfo.bf16_residual`, the faster first: only where bf16 is at hand can it be verified.
 
     Never for an fp16 file that decides: on real images the error of a probability would be three times as large.

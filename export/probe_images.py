@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from radiodino.runtime.model_info import Preprocessing
+from radiodino.runtime.preprocessing import Preprocessor
+
 _SIDE = 256
 BATCHES = (1, 2, 7)
 """How the images are batched: a batch of one, a small one and an odd one."""
@@ -32,6 +35,13 @@ def probe_images() -> list[Image.Image]:
         np.where((abs(x) < 0.01) & (abs(y) < 0.01), 1.0, 0.0),  # one white dot
     ]
     return [Image.fromarray((np.clip(image, 0, 1) * 255).round().astype(np.uint8)) for image in images]
+
+
+def probe_batches(image_size: int) -> list[NDArray[np.float32]]:
+    """The probe images as network input, float32 (B, 3, S, S), in the batches of `BATCHES`."""
+    preprocess = Preprocessor(Preprocessing(resize=(image_size, image_size)))
+    inputs = np.stack([preprocess(image) for image in probe_images()])
+    return np.split(inputs, np.cumsum(BATCHES)[:-1])
 
 
 def _smooth(random: np.random.Generator, cells: int) -> NDArray[np.float64]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from radiodino.runtime.compute import INT8
-from radiodino.runtime.errors import VerificationError
+from radiodino.runtime.model_file import read_model_file
 
-from .pipeline import probe_batches
-from .recorded_original import recorded_original
+from .probe_images import probe_batches
+from .recorded_cosines import refuse_other_than_recorded
+from .recorded_original import recorded_info, recorded_original
 from .verify import Comparison, reference_outputs, refuse_failed, verify
 
 
@@ -26,6 +26,14 @@ def verify_file(path: Path, weights: str | tuple[str, ...] | None = None) -> lis
         WeightsError: the weights cannot be had, or are not those the file was made from.
         VerificationError: the file differs from its original, or an int8 file by more than it did when it was made.
     """
+    if read_model_file(path).engine is not None:
+        from .tensorrt.export_engine import compare_engine, refuse_different
+        from .tensorrt.reference import from_pytorch
+
+        reference = from_pytorch(path, weights)
+        found = compare_engine(path, reference)
+        refuse_different(found, recorded_info(path).precision, reference, "do not use it, and build it again")
+        return found
     info, original = recorded_original(path, weights)
     batches = probe_batches(info.image_size)
     outputs = tuple(output.name for output in info.outputs)
@@ -34,30 +42,3 @@ def verify_file(path: Path, weights: str | tuple[str, ...] | None = None) -> lis
     if info.precision in INT8:
         refuse_other_than_recorded(comparisons, info.verification.get("comparisons", []))
     return comparisons
-
-
-def refuse_other_than_recorded(comparisons: list[Comparison], recorded: list[dict[str, Any]]) -> None:
-    """Refuse cosines that are not what they were when the file was made.
-
-    The tolerances of int8 on the probe images are wide; but the multiplication of whole numbers is exact, so that a
-    processor or engine which gives notably other numbers multiplies wrongly.
-
-    Args:
-        comparisons: those found here.
-        recorded: those in the file.
-
-    Raises:
-        VerificationError: where a cosine is lower than any recorded one by more than `_RECORDED_MARGIN`.
-    """
-    for found in comparisons:
-        was = min((entry["cosine"] for entry in recorded if entry["output"] == found.output), default=found.cosine)
-        if found.output != "logits" and found.cosine < was - _RECORDED_MARGIN:
-            raise VerificationError(
-                f"'{found.output}' has a cosine of {found.cosine:.5f} to the original in {found.backend} "
-                f"({found.compute}), and had {was:.5f} where the file was made: this processor or engine computes its "
-                "8-bit layers otherwise, so do not use it here, and take an fp16 file instead"
-            )
-
-
-_RECORDED_MARGIN = 0.01
-"""Float parts in another arithmetic move a cosine by up to a tenth of this; saturated products by more."""

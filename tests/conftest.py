@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import os
 import signal
@@ -119,6 +120,22 @@ def images() -> list[Image.Image]:
     grey = [Image.fromarray(random.integers(0, 256, (h, w), np.uint8)) for h, w in ((64, 64), (100, 37), (300, 200))]
     colour = [Image.fromarray(random.integers(0, 256, (h, w, 3), np.uint8)) for h, w in ((64, 64), (51, 90))]
     return [*grey, *colour]
+
+
+@pytest.fixture(scope="session")
+def _fake_gpu():
+    pytest.importorskip("onnxruntime")
+    path = Path(__file__).parent / "data" / "fake_gpu.py"
+    spec = importlib.util.spec_from_file_location("fake_gpu", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.FakeGpu
+
+
+@pytest.fixture
+def gpu(_fake_gpu, monkeypatch):
+    """A machine with a card, TensorRT and CUDA, none of which is real; see tests/data/fake_gpu.py."""
+    return _fake_gpu(monkeypatch)
 
 
 class Ended(NamedTuple):

@@ -18,9 +18,10 @@ from radiodino.export.cli import main  # noqa: E402
 from radiodino.export.int8 import gate, passes  # noqa: E402
 from radiodino.export.int8.limits import GateLimits  # noqa: E402
 from radiodino.export.pipeline import export_model  # noqa: E402
+from radiodino.export.recorded_cosines import refuse_other_than_recorded  # noqa: E402
 from radiodino.export.settings import ExportSettings  # noqa: E402
 from radiodino.export.verify import TOLERANCES, cosines, tolerance_of  # noqa: E402
-from radiodino.export.verify_file import refuse_other_than_recorded, verify_file  # noqa: E402
+from radiodino.export.verify_file import verify_file  # noqa: E402
 from radiodino.runtime import BackendError, InputError, Model, VerificationError  # noqa: E402
 from radiodino.runtime.backends import statuses  # noqa: E402
 from radiodino.runtime.cli import main as run_main  # noqa: E402

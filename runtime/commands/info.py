@@ -23,6 +23,7 @@ def info(
     if file.document is None:
         ending.fail(f"{model} carries no radiodino metadata: make it with radiodino-export")
     notice = parse_model_info(file.document, model).notice
-    shown = {"sha256": file.sha256} | json.loads(file.document) | {"notice": notice}
+    engine = {} if file.engine is None else {"engine": json.loads(file.engine)}
+    shown = {"sha256": file.sha256} | engine | json.loads(file.document) | {"notice": notice}
     typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     warn(notice, err=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 # fmt: off
 SIDE_SUFFIXES = frozenset({
-    ".bat", ".bib", ".cfg", ".conf", ".css", ".csv", ".db", ".doc", ".docx", ".h5", ".hdf5", ".htm", ".html", ".ini",
-    ".ipynb", ".json", ".jsonl", ".lock", ".log", ".md", ".md5", ".onnx", ".parquet", ".pdf", ".pickle", ".pkl",
+    ".bat", ".bib", ".cfg", ".conf", ".css", ".csv", ".db", ".doc", ".docx", ".engine", ".h5", ".hdf5", ".htm", ".html",
+    ".ini", ".ipynb", ".json", ".jsonl", ".lock", ".log", ".md", ".md5", ".onnx", ".parquet", ".pdf", ".pickle", ".pkl",
     ".ppt", ".pptx", ".ps1", ".pt", ".pth", ".py", ".rst", ".rtf", ".safetensors", ".sh", ".sha256", ".sqlite", ".tex",
     ".toml", ".tsv", ".txt", ".url", ".xls", ".xlsx", ".xml", ".yaml", ".yml",
 })
