@@ -24,15 +24,17 @@ pytest.importorskip("onnxruntime")
 from onnx import numpy_helper  # noqa: E402
 
 from radiodino.benchmarks import cli  # noqa: E402
-from radiodino.benchmarks.bench import isa, lineup, matrix_peak, openers, worker  # noqa: E402
+from radiodino.benchmarks.bench import isa, lineup, matrix_peak, openers, run, worker  # noqa: E402
 from radiodino.benchmarks.bench.contender import OURS, Contender  # noqa: E402
 from radiodino.benchmarks.bench.gmacs import multiply_adds, parameters  # noqa: E402
 from radiodino.benchmarks.bench.lineup import CUDA_ORIGINAL, ENGINES, Entry  # noqa: E402
 from radiodino.benchmarks.bench.openers import open_runner  # noqa: E402
 from radiodino.benchmarks.bench.opening import FileRun, Opening  # noqa: E402
 from radiodino.benchmarks.bench.original_network import OriginalNetwork  # noqa: E402
+from radiodino.benchmarks.bench.page.compose import write_page  # noqa: E402
 from radiodino.benchmarks.bench.report import read_report  # noqa: E402
 from radiodino.benchmarks.bench.rounds import Contest, Pace  # noqa: E402
+from radiodino.benchmarks.bench.row import WorkNote  # noqa: E402
 from radiodino.benchmarks.bench.run import from_file  # noqa: E402
 from radiodino.benchmarks.bench.settings import BenchSettings, listed  # noqa: E402
 from radiodino.benchmarks.bench.subject import load_subject  # noqa: E402
@@ -81,9 +83,12 @@ def test_one_command_measures_engines_beside_the_original(toy, command, tmp_path
         cli.main, "--variant", "toy", "--image-size", 64, "--engines", "onnxruntime,openvino", "--precisions",
         "fp32,fp16,int8", "--threads", 1, "--batch-size", 2, "--quick", "--weights", "random",
         "-o", tmp_path / "out.json", "--markdown", tmp_path / "out.md",
+        "--html", tmp_path / "out.html",
     )  # fmt: skip
     assert ended.status == 0, ended.err
     report = read_report(tmp_path / "out.json")
+    write_page([report], tmp_path / "again.html")
+    assert (tmp_path / "out.html").read_bytes() == (tmp_path / "again.html").read_bytes()
     assert [row.name for row in report.rows] == [
         "pytorch fp32", "onnxruntime fp32", "openvino fp32", "onnxruntime fp16", "openvino fp16", "onnxruntime int8",
         "openvino int8",
@@ -114,6 +119,25 @@ def test_one_command_measures_engines_beside_the_original(toy, command, tmp_path
     assert {name.split()[1] for name in report.works[0].peaks} >= {"fp32", "int8"}
     if sys.platform == "linux":
         assert all(row.peak_mib > 20 for row in report.rows)
+
+
+def test_a_sweep_measures_each_size_once_and_each_batch_at_224(toy, monkeypatch):
+    measured = []
+
+    def recorded(_bench, work, contenders, _judges, left_out):
+        measured.append((work.image_size, work.batch_size))
+        assert [one.name for one in contenders] == ["pytorch fp32"]
+        nothing = {"peaks": {}, "others": 0.0, "stolen": 0.0, "noise": None, "images": "", "file": None}
+        return WorkNote(work=work, left_out=left_out, **nothing), []
+
+    monkeypatch.setattr(run._SubjectBench, "_measured", recorded)
+    settings = BenchSettings(
+        variants=("toy",), weights=("random",), engines=("pytorch",), precisions=("fp32",), sweep=True,
+        image_sizes=(64, 224), batch_sizes=(1, 4, 16),
+    )  # fmt: skip
+    report = run.run(settings)
+    assert measured == [(64, 1), (224, 1), (224, 4), (224, 16)]
+    assert [(note.work.image_size, note.work.batch_size) for note in report.works] == measured
 
 
 def test_peers_take_part_and_a_peer_that_fails_is_named(toy, subject, tmp_path, monkeypatch):
