@@ -248,6 +248,36 @@ def test_embeddings_stay_what_they_were(embedder, quantised, held_out, backend):
     assert cosine(found, wanted).min() > 0.999
 
 
+def test_matrix_products_read_no_zero_points_and_their_biases_make_up_for_it(plan, quantised, held_out):
+    model = quantised.model
+    makers = {name: node for node in model.graph.node for name in node.output}
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    products = [node for node in model.graph.node if node.op_type == "MatMul" and node.input[1].endswith("/rounded")]
+    assert len(products) == len(plan.layers)
+    restored = [makers[node.input[0]] for node in products]
+    assert {int(tensors[node.input[2]]) for node in restored} == {0}
+    assert any(tensors[makers[node.input[0]].input[2]] for node in restored), "no range of this network is asymmetric"
+
+    with_zero_points = onnx.ModelProto()  # the plain form of the same function
+    with_zero_points.CopyFrom(model)
+    shifts = {}
+    for node in with_zero_points.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in makers:
+            node.input[2] = makers[node.input[0]].input[2]
+            shifts[node.output[0]] = float(tensors[node.input[1]]) * float(tensors[node.input[2]])
+    replaced = {}
+    for planned in plan.layers:
+        product = next(node for node in products if node.name == planned.layer.node)
+        columns = planned.weight.restored().sum(axis=1, dtype=np.float64).ravel()
+        replaced[planned.layer.bias] = tensors[planned.layer.bias] + shifts[product.input[0]] * columns
+        np.testing.assert_allclose(replaced[planned.layer.bias], planned.bias, atol=1e-4)
+    for tensor in with_zero_points.graph.initializer:
+        if tensor.name in replaced:
+            tensor.CopyFrom(numpy_helper.from_array(replaced[tensor.name].astype(np.float32), tensor.name))
+    wanted, found = (open_graph(each, "onnxruntime").run(held_out) for each in (with_zero_points, model))
+    assert cosine(found["embedding"], wanted["embedding"]).min() > 0.99999
+
+
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_masks_and_classes_stay_what_they_were(tasks, quantised_tasks, held_out, backend):
     wanted, found = (open_graph(model, backend).run(held_out) for model in (tasks, quantised_tasks.model))

@@ -2,8 +2,10 @@
 
 Both are operators of the ONNX standard, so that any engine reads the file; those that know integers fuse them. ONNX
 Runtime computes a convolution in integers only where its output is rounded too and its bias is an integer; a matrix
-product it computes in integers with a float output, so that its bias stays float. TensorRT takes symmetric ranges, and
-reads no bias in integers: where ranges are symmetric, all biases stay float.
+product it computes in integers with a float output, so that its bias stays float. OpenVINO takes a fifth more time for
+a network whose matrix products read zero points: their inputs are restored without, which adds the same to every value,
+and the bias takes back what comes of it. The function stays the same. TensorRT takes symmetric ranges, and reads no
+bias in integers: where ranges are symmetric, all biases stay float.
 """
 
 from __future__ import annotations
@@ -52,13 +54,14 @@ class _Writer:
         self.nodes = {node.name: node for node in graph.node}
         self.tensors = {tensor.name: tensor for tensor in graph.initializer}
         self.added: list[NodeProto] = []
-        self.rounded: dict[str, str] = {}
+        self.rounded: set[str] = set()
 
     def layer(self, planned: PlannedLayer) -> None:
         """Round a layer's input and weights, and put in its corrected bias."""
         layer = planned.layer
         node = self.nodes[layer.node]
-        node.input[0] = self._activation(layer.input, planned.input_range)
+        shifted = layer.kind == "MatMul" and planned.bias is not None
+        node.input[0] = self._activation(layer.input, planned.input_range, shifted=shifted)
         shape = tuple(self.tensors[layer.weight].dims)
         values = from_matrix(planned.weight.values, layer, shape)
         scales = planned.weight.scales.ravel()
@@ -68,7 +71,7 @@ class _Writer:
             scales = _scales_for_bias(planned.bias, planned.input_range, scales)
             node.input[2] = self._bias(layer.bias, planned.bias, planned.input_range, scales)
         elif layer.bias is not None and planned.bias is not None:
-            self._replace(layer.bias, planned.bias)
+            self._replace(layer.bias, _unshifted(planned.bias, planned) if shifted else planned.bias)
         node.input[1] = self._constant(layer.weight, values, scales, axis)
 
     def for_all(self, name: str, found: Range) -> None:
@@ -93,16 +96,23 @@ class _Writer:
     def _known(self) -> set[str]:
         return {value.name for value in self.model.graph.input} | set(self.tensors) | {""}
 
-    def _activation(self, name: str, found: Range) -> str:
-        """The rounded values of a tensor, made once."""
+    def _activation(self, name: str, found: Range, *, shifted: bool = False) -> str:
+        """The rounded values of a tensor, each plus scale · zero point where they are `shifted`; made once."""
+        integer = np.int8 if found.symmetric else np.uint8
+        scale, zero_point, quantised = f"{name}/scale", f"{name}/zero_point", f"{name}/quantised"
         if name not in self.rounded:
-            self._store(f"{name}/scale", np.float32(found.scale))
-            self._store(f"{name}/zero_point", (np.int8 if found.symmetric else np.uint8)(found.zero_point))
-            constants = [f"{name}/scale", f"{name}/zero_point"]
-            self._add("QuantizeLinear", [name, *constants], f"{name}/quantised")
-            self._add("DequantizeLinear", [f"{name}/quantised", *constants], f"{name}/rounded")
-            self.rounded[name] = f"{name}/rounded"
-        return self.rounded[name]
+            self.rounded.add(name)
+            self._store(scale, np.float32(found.scale))
+            self._store(zero_point, integer(found.zero_point))
+            self._add("QuantizeLinear", [name, scale, zero_point], quantised)
+        output = f"{name}/rounded"
+        if shifted and found.zero_point:
+            output, zero_point = f"{name}/shifted", f"{name}/zero"
+            self._store(zero_point, integer(0))
+        if output not in self.rounded:
+            self.rounded.add(output)
+            self._add("DequantizeLinear", [quantised, scale, zero_point], output)
+        return output
 
     def _constant(self, name: str, values: NDArray[np.signedinteger], scales: Float, axis: int) -> str:
         """An initializer as integers with a scale along `axis`."""
@@ -127,6 +137,14 @@ class _Writer:
         tensor = TensorProto()
         tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(value), name))
         self.tensors[name] = tensor
+
+
+def _unshifted(bias: Float, planned: PlannedLayer) -> Float:
+    """The bias, less what a matrix product makes of scale · zero point added to each of its inputs."""
+    shift = float(np.float32(planned.input_range.scale)) * planned.input_range.zero_point
+    columns = planned.weight.restored().sum(axis=1, dtype=np.float64).ravel()
+    unshifted: Float = (bias - shift * columns).astype(np.float32)
+    return unshifted
 
 
 _INT32 = 2**31 - 1
