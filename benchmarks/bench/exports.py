@@ -16,7 +16,7 @@ from radiodino.export.fold import folded
 from radiodino.export.int8.calibration_set import CalibrationSet, read_calibration
 from radiodino.export.int8.quantise import quantise
 from radiodino.export.metadata import describe
-from radiodino.export.pipeline import export_model
+from radiodino.export.pipeline import export_model, residuals
 from radiodino.export.probe_images import probe_images
 from radiodino.export.trace import trace
 from radiodino.runtime.errors import VerificationError
@@ -88,7 +88,8 @@ def _ungated(subject: Subject, calibration: Calibration, path: Path, progress: P
     model = clean_up(model, stages(original.backbone, original.heads.segmenter))
     progress("quantise")
     model = quantise(model, batches).model
-    path.write_bytes(seal(model.SerializeToString(), describe(settings, original).to_json()))
+    info = replace(describe(settings, original), bf16_residual=residuals(settings)[0])  # as the gate would have tried
+    path.write_bytes(seal(model.SerializeToString(), info.to_json()))
     return ExportedFile(path, (f"quantised without the gate on {images}: {reason}",))
 
 
