@@ -47,6 +47,12 @@ def has_hardware_bf16() -> bool | None:
     return any(flag in sets for flag in ("avx512_bf16", "amx_bf16", "bf16")) if sets else None
 
 
+def has_vnni() -> bool | None:
+    """Whether an x86 processor adds products of bytes in 32 bits at once; None elsewhere and where unknown."""
+    sets = this_machine().instruction_sets
+    return any(flag in sets for flag in ("avx_vnni", "avx512_vnni", "amx_int8")) if "avx2" in sets else None
+
+
 @lru_cache(maxsize=1)
 def usable_cores() -> int:
     """Cores this process may use, at least 1.

@@ -5,11 +5,12 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from radiodino.runtime import BackendError, InputError, Model
+from radiodino.runtime import BackendError, InputError, Model, machine
 from radiodino.runtime.backends import BACKENDS, cuda, onnxruntime, openvino, select, statuses
 from radiodino.runtime.backends.compiled_cache import load_compiled
 from radiodino.runtime.backends.protocol import Job, Status
@@ -159,6 +160,23 @@ def test_auto_passes_over_what_lacks_the_asked_arithmetic(toy_fp16, monkeypatch)
     without_fp16 = Status("openvino", "1", Arithmetic(("fp32",), "fp32"))
     monkeypatch.setitem(BACKENDS, "openvino", BACKENDS["openvino"]._replace(status=lambda: without_fp16))
     assert Model.load(toy_fp16, compute="fp16").backend.name == "onnxruntime"
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision", "taken"),
+    [
+        (("avx2",), "int8", "onnxruntime"),
+        (("avx2",), "fp16", "openvino"),
+        (("avx2", "avx_vnni"), "int8", "openvino"),
+        (("avx2", "avx512f"), "int8", "onnxruntime"),
+        ((), "int8", "openvino"),
+    ],
+)
+def test_auto_takes_for_int8_what_is_faster_without_vnni(monkeypatch, flags, precision, taken):
+    here = replace(this_machine(), instruction_sets=flags)
+    monkeypatch.setattr(machine, "this_machine", lambda: here)
+    tried = [name for entry in select._in_order(precision) for name in BACKENDS if BACKENDS[name] is entry]
+    assert next(name for name in tried if name in CPU) == taken
 
 
 def test_statuses_come_in_the_order_of_auto():
