@@ -130,6 +130,12 @@ def test_timings_of_another_card_are_not_used(onnx, gpu, command):
     assert gpu.named("IBuilderConfig.create_timing_cache") == [(b"timings;",), (b"",)]
 
 
+def test_without_a_timing_cache_it_is_built_all_the_same(onnx, gpu, command):
+    gpu.failing = {"IBuilderConfig.set_timing_cache": False}
+    assert command(main, "engine", onnx).status == 0
+    assert not timing_cache_path(backend.engine_key()).exists()
+
+
 def test_a_damaged_timing_cache_is_not_used(onnx, gpu, command):
     command(main, "engine", onnx)
     kept = timing_cache_path(backend.engine_key())

@@ -51,11 +51,12 @@ def build_engine(network: bytes, profile: BatchProfile, key: EngineKey) -> bytes
     if config.add_optimization_profile(shapes) < 0:
         raise _failed(trt, logger, f"cannot build for batches of {profile}")
     kept = timing_cache_path(key)
-    _use_timings(config, kept)
+    timings = _use_timings(config, kept)  # held here: it must outlive the build
     serialised = builder.build_serialized_network(definition, config)
     if serialised is None:
         raise _failed(trt, logger, "cannot build the engine")
-    keep_compiled(kept, bytes(config.get_timing_cache().serialize()))
+    if timings is not None:
+        keep_compiled(kept, bytes(config.get_timing_cache().serialize()))
     return bytes(serialised)
 
 
@@ -65,11 +66,17 @@ def timing_cache_path(key: EngineKey) -> Path:
     return home() / "tensorrt" / f"timings-{key.tensorrt}-{name}.bin"
 
 
-def _use_timings(config: Any, kept: Path) -> None:
-    """Let the builder take the timings of earlier builds, where there are some that it accepts, and note its own."""
+def _use_timings(config: Any, kept: Path) -> Any:
+    """Let the builder take the timings of earlier builds, where there are some that it accepts, and note its own.
+
+    Returns:
+        What it notes them in; None where it accepts none, and times anew.
+    """
     for timings in (load_compiled(kept), b""):
-        if timings is not None and config.set_timing_cache(config.create_timing_cache(timings), False):
-            return
+        cache = None if timings is None else config.create_timing_cache(timings)
+        if cache is not None and config.set_timing_cache(cache, False):
+            return cache
+    return None
 
 
 def _failed(trt: Any, logger: Any, what: str, said: list[str] | None = None) -> BackendError:

@@ -9,6 +9,7 @@ import ctypes
 import enum
 import json
 import sys
+import weakref
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -206,11 +207,11 @@ def _tensorrt(gpu, version):
         def set_timing_cache(self, cache, ignore_mismatch):
             accepted = not (cache.data and gpu.strict_timings)
             if accepted:
-                self.cache = cache
+                self.cache = weakref.ref(cache)  # the real one does not keep it either
             return accepted
 
         def get_timing_cache(self):
-            return self.cache
+            return self.cache()
 
     class OnnxParser:
         def __init__(self, network, logger):
@@ -245,7 +246,8 @@ def _tensorrt(gpu, version):
         def build_serialized_network(self, network, config):
             assert not config.flags
             (profile,) = config.profiles
-            config.cache.data += b"timings;"
+            if config.cache is not None:
+                config.cache().data += b"timings;"
             head = json.dumps(profile.shapes).encode()
             return IHostMemory(b"ENGINE" + len(head).to_bytes(4, "little") + head + network.network)
 
