@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ def collect(
     batches: Sequence[Batch],
     seed: int = 0,
     images: int | None = None,
+    progress: Callable[[str], None] = lambda _step: None,
 ) -> Statistics:
     """Run the calibration images through `model` in fp32, one by one, so that memory stays bounded.
 
@@ -62,6 +63,7 @@ def collect(
         batches: network inputs, each float32 (B, 3, S, S).
         seed: of the sample.
         images: in all batches; None counts them, for which each batch is asked for once more.
+        progress: told of each batch.
     """
     if images is None:
         images = sum(len(batch) for batch in batches)
@@ -72,7 +74,8 @@ def collect(
     collector = _Collector(np.random.default_rng(seed), share)
     inputs = {value.name for value in model.graph.input}
     backend = open_graph(with_outputs(model, [name for name in watched if name not in inputs]), cpu_backends()[-1].name)
-    for batch in batches:
+    for number, batch in enumerate(batches, 1):
+        progress(f"collect ranges, batch {number} of {len(batches)}")
         for index in range(len(batch)):
             image = batch[index : index + 1]
             found = {**dict.fromkeys(inputs, image), **backend.run(image)}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import overload
 
 import onnx
 
 from radiodino.runtime.quantisation_info import DYNAMIC, STATIC, SYMMETRIC, QuantisationInfo, QuantisedLayer
 
-from ..engine import Batch
 from ..original import Original
 from . import dynamic
 from .calibration_set import CalibrationSet
@@ -57,9 +55,9 @@ def static_int8(
         VerificationError: the gate does not hold.
     """
     gate = Gate(original, outputs, images, limits, progress)
-    batches = _Told(images.calibration.batches(), progress, "search ranges for 8 bits")
-    plan = plan_quantisation(model, batches, Search(symmetric=symmetric), len(images.calibration))
-    mixed = quantise_within(gate, plan, images.calibration, progress)
+    calibration, search = images.calibration, Search(symmetric=symmetric)
+    plan = plan_quantisation(model, calibration.batches(), search, len(calibration), progress)
+    mixed = quantise_within(gate, plan, calibration, progress)
     layers = [planned for planned in plan.layers if planned.layer.stage not in mixed.put_back]
     kept, in_float = _shares(model, [planned.layer for planned in plan.layers], mixed.put_back)
     info = QuantisationInfo(
@@ -105,26 +103,3 @@ def _shares(model: onnx.ModelProto, layers: Sequence[LinearLayer], put_back: Col
     kept = sum(layer.multiply_adds for layer in layers if layer.stage in put_back)
     quantised = sum(layer.multiply_adds for layer in layers) - kept
     return kept / total, 1 - quantised / total
-
-
-class _Told(Sequence[Batch]):
-    """Batches that tell of each as it is asked for, and of what follows the last."""
-
-    def __init__(self, batches: Sequence[Batch], progress: Progress, afterwards: str) -> None:
-        self._batches, self._progress, self._afterwards = batches, progress, afterwards
-
-    @overload
-    def __getitem__(self, index: int) -> Batch: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Batch]: ...
-    def __getitem__(self, index: int | slice) -> Batch | Sequence[Batch]:
-        return self._batches[index]
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for number, batch in enumerate(self._batches, 1):
-            self._progress(f"collect ranges, batch {number} of {len(self)}")
-            yield batch
-        self._progress(self._afterwards)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +70,11 @@ class Plan:
 
 
 def plan_quantisation(
-    model: onnx.ModelProto, batches: Sequence[Batch], search: Search | None = None, images: int | None = None
+    model: onnx.ModelProto,
+    batches: Sequence[Batch],
+    search: Search | None = None,
+    images: int | None = None,
+    progress: Callable[[str], None] = lambda _step: None,
 ) -> Plan:
     """Find out how each layer of `model` is best computed in 8 bits.
 
@@ -81,11 +85,14 @@ def plan_quantisation(
         batches: the calibration images as network inputs, each float32 (B, 3, S, S).
         search: None searches all there is.
         images: see `radiodino.export.int8.activations.collect`.
+        progress: told what is being done.
     """
     search = search or Search()
     model = with_own_weights(model)
     layers = linear_layers(model)
-    return plan_from_statistics(model, layers, collect(model, layers, batches, search.seed, images), search)
+    statistics = collect(model, layers, batches, search.seed, images, progress)
+    progress("search ranges for 8 bits")
+    return plan_from_statistics(model, layers, statistics, search)
 
 
 def plan_from_statistics(
