@@ -20,16 +20,17 @@ from .errors import DecodingNotice, InputError
 from .frame import Frame, Window
 
 Array = NDArray[np.float32]
-Pixels = NDArray[np.uint8]
-Preprocess = Callable[[Image.Image], Array | Pixels]
+Pixels = NDArray[np.float32 | np.uint8]
+"""The network's input, or where the engine normalises, what is not normalised yet."""
+Preprocess = Callable[[Image.Image], Pixels]
 
 
 @dataclass(frozen=True, eq=False)
 class InputImage:
     """One image, or one frame of one, ready for the network."""
 
-    pixels: Array | Pixels
-    """(3, H, W): float32, the network's input, or uint8 where the engine normalises."""
+    pixels: Pixels
+    """(3, H, W)."""
     size: tuple[int, int]
     """Height and width as it was given."""
     spacing: tuple[float, float] | None
@@ -101,7 +102,7 @@ class ImageReader:
 
 
 def in_batches(
-    run: Callable[[Array | Pixels], Mapping[str, Array]], inputs: Generator[InputImage, None, None], batch_size: int
+    run: Callable[[Pixels], Mapping[str, Array]], inputs: Generator[InputImage, None, None], batch_size: int
 ) -> Iterator[tuple[InputImage, dict[str, Array]]]:
     """Each image with the network's outputs for it.
 
@@ -116,7 +117,7 @@ def in_batches(
     batch: list[InputImage] = []
 
     def outputs() -> Iterator[tuple[InputImage, dict[str, Array]]]:
-        pixels: list[Any] = [image.pixels for image in batch]
+        pixels = [image.pixels for image in batch]
         found = run(np.stack(pixels) if len(pixels) > 1 else pixels[0][np.newaxis])
         for index, image in enumerate(batch):
             yield image, {name: values[index] for name, values in found.items()}

@@ -36,9 +36,9 @@ class ImageTasks:
     """What `radiodino.runtime.Model` does with images."""
 
     info: LoadedInfo
-    preprocess: Callable[[Image.Image], Array | NDArray[np.uint8]]
+    preprocess: Callable[[Image.Image], NDArray[np.float32 | np.uint8]]
 
-    def run(self, batch: Array | NDArray[np.uint8]) -> dict[str, Array]:
+    def run(self, batch: NDArray[np.float32 | np.uint8]) -> dict[str, Array]:
         """The bare network."""
         raise NotImplementedError
 

@@ -53,7 +53,7 @@ class Model(ImageTasks):
         self.info = info
         self.backend = backend
         prepared = Preprocessor(info.preprocessing)
-        self.preprocess: Callable[[Image.Image], Array | NDArray[np.uint8]]
+        self.preprocess: Callable[[Image.Image], NDArray[np.float32 | np.uint8]]
         self.preprocess = prepared.pixels if backend.takes_pixels else prepared
         self._free = Semaphore(backend.parallel)
 
@@ -152,7 +152,7 @@ class Model(ImageTasks):
         """Inferences that run at the same time, where as many threads ask for them."""
         return self.backend.parallel
 
-    def run(self, batch: Array | NDArray[np.uint8]) -> dict[str, Array]:
+    def run(self, batch: NDArray[np.float32 | np.uint8]) -> dict[str, Array]:
         """The bare network.
 
         Args:
@@ -175,9 +175,8 @@ class Model(ImageTasks):
             raise InputError(f"run() takes {wanted} with B ≥ 1, not {batch.shape}")
         if not pixels and not np.isfinite(batch).all():
             raise InputError("run() was given NaN or infinite values: check the preprocessing")
-        contiguous: Any = np.ascontiguousarray(batch)
         with self._free:  # an engine's request holds one batch
-            outputs = self.backend.run(contiguous)
+            outputs = self.backend.run(np.ascontiguousarray(batch))
         for name, values in outputs.items():
             if not np.isfinite(values).all():
                 raise ModelFileError(

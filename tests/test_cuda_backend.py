@@ -87,6 +87,30 @@ def test_many_images_are_handed_over_as_pixels(on_the_cpu, toy_fp16, images):
     assert np.array_equal(model.embed([image.convert("RGB") for image in images], 2), wanted)
 
 
+def test_a_run_over_many_images_hands_over_pixels_and_finds_the_same(on_the_cpu, toy_fp16, tmp_path, png):
+    """Files are decoded and resized ahead by threads while the engine computes, as on a CPU."""
+    from radiodino.runtime.embed.run import embed_run
+
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for shade in range(7):
+        (folder / f"{shade}.png").write_bytes(png(30 * shade, (80, 60)))
+    handed = []
+    found = {}
+    for batch_size in (3, 1):
+        model = Model.load(toy_fp16, backend="cuda", compute="fp32", batch_size=batch_size)
+        compute = model.backend.run
+        model.backend.run = lambda batch, compute=compute: (
+            handed.append((batch.dtype.name, len(batch))) or compute(batch)
+        )
+        target = tmp_path / f"{batch_size}.npz"
+        embed_run(model, [str(folder)], target, batch_size=batch_size)
+        with np.load(target) as written:
+            found[batch_size] = written["embeddings"]
+    assert handed == [("uint8", 3), ("uint8", 3), ("uint8", 1), *[("float32", 1)] * 7]
+    assert np.abs(found[3] - found[1]).max() <= 1e-5 * np.abs(found[1]).max()
+
+
 def test_one_image_is_handed_over_as_floats(on_the_cpu, toy_fp16, images):
     model = Model.load(toy_fp16, backend="cuda", compute="fp32")
     assert not model.backend.takes_pixels

@@ -16,7 +16,7 @@ from radiodino.runtime.errors import InputError
 
 from .opening import Opening
 
-Batch = NDArray[np.float32]
+Batch = NDArray[np.float32 | np.uint8]
 Outputs = dict[str, NDArray[Any]]
 
 

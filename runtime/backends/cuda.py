@@ -122,7 +122,7 @@ class CudaBackend:
         """See `Backend.takes_pixels`."""
         return self._lookup is not None
 
-    def run(self, batch: NDArray[np.float32] | NDArray[np.uint8]) -> Outputs:
+    def run(self, batch: NDArray[np.float32 | np.uint8]) -> Outputs:
         """All outputs for `batch`, see `Backend.run`."""
         if self._most is None or len(batch) <= self._most:
             with running(self.version):
@@ -130,7 +130,7 @@ class CudaBackend:
         parts = [self.run(batch[start : start + self._most]) for start in range(0, len(batch), self._most)]
         return {name: np.concatenate([part[name] for part in parts]) for name in self.output_shapes}
 
-    def _run(self, batch: NDArray[np.float32] | NDArray[np.uint8]) -> Outputs:
+    def _run(self, batch: NDArray[np.float32 | np.uint8]) -> Outputs:
         buffers = self._buffers_for(len(batch))
         if batch.dtype == np.uint8:
             buffers.look_up(batch)
@@ -207,7 +207,7 @@ class _Buffers:
     lookup_binding: Any
     pixels: Any
 
-    def look_up(self, batch: NDArray[np.float32] | NDArray[np.uint8]) -> None:
+    def look_up(self, batch: NDArray[np.float32 | np.uint8]) -> None:
         """Put into `input` what the pixels of `batch` become."""
         self.pixels.update_inplace(batch)
         self.lookup.run_with_iobinding(self.lookup_binding)

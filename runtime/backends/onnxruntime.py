@@ -66,7 +66,7 @@ class OnnxRuntimeBackend:
         self.output_shapes = {port.name: shape_of(port) for port in self._session.get_outputs()}
         self._input_name = self._session.get_inputs()[0].name
 
-    def run(self, batch: NDArray[np.float32] | NDArray[np.uint8]) -> Outputs:
+    def run(self, batch: NDArray[np.float32 | np.uint8]) -> Outputs:
         """All outputs for `batch`, see `Backend.run`."""
         names = list(self.output_shapes)
         with running(self.version):

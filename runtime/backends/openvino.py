@@ -65,7 +65,7 @@ class OpenVINOBackend:
             self.input_shape = (-1, *self.input_shape[1:])
             self.output_shapes = {name: (-1, *shape[1:]) for name, shape in self.output_shapes.items()}
 
-    def run(self, batch: NDArray[np.float32] | NDArray[np.uint8]) -> Outputs:
+    def run(self, batch: NDArray[np.float32 | np.uint8]) -> Outputs:
         """All outputs for `batch`, see `Backend.run`."""
         with self._opening:
             if len(batch) not in self._requests and None not in self._requests:

@@ -95,7 +95,7 @@ class Backend(Protocol):
     def takes_pixels(self) -> bool:
         """Whether `run` takes 8-bit pixels too and normalises them on its device, as a GPU does for many images."""
 
-    def run(self, batch: NDArray[np.float32] | NDArray[np.uint8]) -> Outputs:
+    def run(self, batch: NDArray[np.float32 | np.uint8]) -> Outputs:
         """All outputs for a contiguous batch (B, 3, H, W), each a float32 array of its own memory.
 
         Args:

@@ -175,7 +175,7 @@ class TensorRTBackend:
         self._scratch_size = int(self._engine.device_memory_size_v2)
         self._scratch = cuda.device_memory(self._scratch_size)
 
-    def run(self, batch: NDArray[np.float32] | NDArray[np.uint8]) -> Outputs:
+    def run(self, batch: NDArray[np.float32 | np.uint8]) -> Outputs:
         """All outputs for `batch`, see `Backend.run`."""
         with self._running:
             if not self._close.alive:
@@ -188,7 +188,7 @@ class TensorRTBackend:
         """Free the card's memory, at the latest when nothing refers to this backend any more."""
         self._close()
 
-    def _run(self, batch: NDArray[np.float32] | NDArray[np.uint8]) -> Outputs:
+    def _run(self, batch: NDArray[np.float32 | np.uint8]) -> Outputs:
         images = max(len(batch), self._profile.least)
         values = self._host[self._input]
         values[: len(batch)] = batch

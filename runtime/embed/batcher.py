@@ -33,12 +33,12 @@ class Batcher:
         self.inference = BusyTime()
         self._model = model
         self._size = size
-        self._waiting: list[tuple[NDArray[np.float32], _Take]] = []
+        self._waiting: list[tuple[NDArray[np.float32 | np.uint8], _Take]] = []
         self._running: deque[tuple[Future[Outputs], list[_Take]]] = deque()
         self._started = 0
         self._pool = ThreadPoolExecutor(model.parallel, thread_name_prefix="radiodino-inference")
 
-    def add(self, pixels: NDArray[np.float32], take: _Take) -> None:
+    def add(self, pixels: NDArray[np.float32 | np.uint8], take: _Take) -> None:
         """Add a frame.
 
         Args:
@@ -78,7 +78,7 @@ class Batcher:
         """Wait for what is in inference, and drop it."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, batch: NDArray[np.float32]) -> Outputs:
+    def _run(self, batch: NDArray[np.float32 | np.uint8]) -> Outputs:
         with self.inference:
             return self._model.run(batch)
 

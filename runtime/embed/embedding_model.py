@@ -26,14 +26,14 @@ class EmbeddingModel(Protocol):
         """What the model says of itself."""
 
     @property
-    def preprocess(self) -> Callable[[Image.Image], NDArray[np.float32] | NDArray[np.uint8]]:
+    def preprocess(self) -> Callable[[Image.Image], NDArray[np.float32 | np.uint8]]:
         """8-bit image → what `run` takes of one, (3, H, W); thread-safe."""
 
     @property
     def parallel(self) -> int:
         """As many threads may call `run` at the same time; at least 1."""
 
-    def run(self, batch: NDArray[np.float32] | NDArray[np.uint8]) -> Mapping[str, NDArray[np.float32]]:
+    def run(self, batch: NDArray[np.float32 | np.uint8]) -> Mapping[str, NDArray[np.float32]]:
         """Images as `preprocess` gives them, (B, 3, H, W) → ``embedding`` float32 (B, D), finite."""
 
     def provenance(self) -> Mapping[str, Any]:

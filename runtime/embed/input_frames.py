@@ -29,7 +29,7 @@ class ReadyFrame:
     """Its place in the file, counted from 1; None where the file holds one."""
     notice: str | None
     """What a user must know of it."""
-    pixels: NDArray[np.float32] | NDArray[np.uint8]
+    pixels: NDArray[np.float32 | np.uint8]
     """What a model takes of one image, (3, H, W)."""
     decoded: Frame | None = None
     """As it was decoded, where that is kept."""
@@ -49,7 +49,7 @@ class Prepared:
 class FrameReader:
     """Decodes and preprocesses inputs, all with the same settings; thread-safe."""
 
-    preprocess: Callable[[Image.Image], NDArray[np.float32] | NDArray[np.uint8]]
+    preprocess: Callable[[Image.Image], NDArray[np.float32 | np.uint8]]
     window: Window | None
     frame: int | None
     keep: bool = False
