@@ -1,5 +1,6 @@
 """All that is claimed of an NVIDIA GPU, measured on one in one command, as a table and as JSON.
 
+    pip install -e '.[gpu,export,train,bench]' pytest hypothesis
     python -m radiodino.benchmarks.gpu_evidence -o evidence/
 
 Its steps, each with a JSON file of its own in the folder, so that ``--resume`` goes on where a run ended:
@@ -68,7 +69,9 @@ def main(
         kinds=names("--only", only),
     )
     plan.check()
-    require("dev", "torch", "timm", "onnx", "onnxscript", "fvcore", "psutil")
+    # Not of the extra `dev`, which brings the ONNX Runtime that has no CUDA.
+    require("export", "torch", "timm", "onnx", "onnxscript")
+    require("bench", "fvcore", "psutil")
     plan.device.check()
     try:
         output.mkdir(parents=True, exist_ok=True)
