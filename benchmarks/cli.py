@@ -19,6 +19,7 @@ from radiodino.runtime.variants import VARIANTS
 
 from .bench.isa import LIMITS
 from .bench.settings import QUICK, SWEEP_BATCHES, SWEEP_SIZES, BenchSettings, listed, names
+from .gate_command import gate
 
 if TYPE_CHECKING:
     from .bench.report import Report
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+app.command()(gate)
 
 
 @app.callback(invoke_without_command=True)

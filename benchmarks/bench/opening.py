@@ -70,6 +70,8 @@ class Round:
 
     seconds: tuple[float, ...]
     """Of each run."""
+    run_cpu_seconds: tuple[float, ...]
+    """Likewise, processor time of all threads."""
     cpu_seconds: float
     """Processor time of the process in this round, all threads."""
     peak_mib: float | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from radiodino.runtime.atomic import atomic_path
 from radiodino.runtime.errors import InputError
@@ -60,6 +61,14 @@ def read_report(path: Path) -> Report:
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise InputError(f"{path} is no report of schema {SCHEMA}: {cure}, of this version")
     try:
-        return from_document(Report, document)
+        return from_document(Report, _with_cpu_seconds(document))
     except DocumentError as error:
         raise InputError(f"{path} is no whole report ({error}): {cure}") from None
+
+
+def _with_cpu_seconds(document: dict[str, Any]) -> dict[str, Any]:
+    """Rows of earlier versions lack them."""
+    rows = document.get("rows")
+    if not isinstance(rows, list):
+        return document
+    return {**document, "rows": [{"cpu_seconds": [], **row} if isinstance(row, dict) else row for row in rows]}

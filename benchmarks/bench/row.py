@@ -96,6 +96,8 @@ class Row:
     """Of each run to warm up."""
     seconds: tuple[tuple[float, ...], ...]
     """Of each run of each round."""
+    cpu_seconds: tuple[tuple[float, ...], ...] = ()
+    """Likewise, processor time of all threads; empty in reports of earlier versions."""
 
 
 @dataclass(frozen=True, kw_only=True)

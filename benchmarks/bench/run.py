@@ -181,7 +181,9 @@ class _SubjectBench:
         batch = save_batch(self.folder / "batch.npy", _batch(work))
         devices = sorted({one.device for one in contenders})
         needed = {_nominal(one, bf16=self._has_bf16()) for one in contenders}
-        probes = products(sorted(needed), devices, self.folder, matrix_peak.SIDE, limited=limit is not None)
+        probes: list[Contender] = []
+        if asked.peaks:
+            probes = products(sorted(needed), devices, self.folder, matrix_peak.SIDE, limited=limit is not None)
         pace = Pace(rounds=asked.rounds, seconds=asked.round_seconds, warm_seconds=asked.warm_seconds)
         environment = limit.environment() if limit else {}
         with Contest([*contenders, *probes], work.threads, batch, environment, self._say) as contest:
@@ -273,6 +275,7 @@ class _SubjectBench:
             stable=found.stable,
             warm_seconds=found.warm,
             seconds=tuple(each.seconds for each in found.rounds),
+            cpu_seconds=tuple(each.run_cpu_seconds for each in found.rounds),
         )
 
     def _image(self, work: Work, devices: Sequence[str]) -> tuple[Path | None, str | None]:

@@ -56,6 +56,8 @@ class BenchSettings:
     """None named: `data`."""
     calibration_count: int = 200
     isa: str | None = None
+    peaks: bool = True
+    """Whether to measure the machine's matrix products too, of which `Row.peak_share` is a share."""
     rounds: int = 9
     round_seconds: float = 0.5
     warm_seconds: float = 5.0

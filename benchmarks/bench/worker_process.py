@@ -83,7 +83,8 @@ class WorkerProcess:
             MeasurementError: the process ended.
         """
         found = self._ask(do="round", seconds=seconds, fewest=fewest)
-        return Round(**{**found, "seconds": tuple(found["seconds"])})
+        runs = {name: tuple(found[name]) for name in ("seconds", "run_cpu_seconds")}
+        return Round(**{**found, **runs})
 
     def file(self, path: Path, seconds: float, fewest: int) -> tuple[FileRun, ...]:
         """Runs from an image on disk to the answer, as many as `round` would make.

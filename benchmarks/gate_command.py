@@ -1,0 +1,257 @@
+"""``radiodino-bench gate``: whether exports have become slower, larger or worse than recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from radiodino.runtime import console as ending
+from radiodino.runtime.atomic import atomic_path, refuse_existing
+from radiodino.runtime.errors import InputError
+from radiodino.runtime.extras import require
+from radiodino.runtime.model_info import TASKS
+from radiodino.runtime.variants import VARIANTS
+
+from .bench.isa import LIMITS
+from .bench.settings import BenchSettings, listed, names
+
+if TYPE_CHECKING:
+    from .bench.gate import Judgement
+    from .bench.gate_baseline import Baseline
+    from .bench.report import Report
+
+BROKEN = 1
+"""Exit status."""
+RUNS = 12
+PACE = BenchSettings(
+    engines=("onnxruntime", "openvino"), threads=(1,), rounds=20, round_seconds=0.1, warm_seconds=2.0, peaks=False
+)
+"""What is measured where no option says otherwise. None says how long, for what is recorded and what is judged must be
+measured alike; nor with how many threads, for the processor time of several is that of waiting for each other too."""
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def gate(
+    variant: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(VARIANTS)}.")] = "tiny",
+    task: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(TASKS)}.")] = "embed",
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="As of a plain run; by default the demonstration weights where there are some.", show_default=False
+        ),
+    ] = None,
+    engines: Annotated[str, typer.Option(help="As of a plain run, on the CPU.")] = ",".join(PACE.engines),
+    precisions: Annotated[str, typer.Option(help="As of a plain run.")] = ",".join(PACE.precisions),
+    batch_size: Annotated[str, typer.Option(help="Images of one run, comma-separated.")] = "1",
+    image_size: Annotated[
+        str,
+        typer.Option(help="Sides in pixels, comma-separated; by default 224, or the heads' own.", show_default=False),
+    ] = "",
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Labelled images to compare answers on, and to calibrate int8 files on; by default a few "
+            "made-up ones; repeatable."
+        ),
+    ] = None,
+    masks: Annotated[
+        list[str] | None, typer.Option(help="Images with masks, for tasks that segment; repeatable.")
+    ] = None,
+    images: Annotated[int, typer.Option(help="Of each of them at most.")] = BenchSettings.images,
+    fractions: Annotated[str, typer.Option(help="Split of --data and --masks as the heads were trained with.")] = (
+        "0.7,0.1,0.2"
+    ),
+    split_seed: Annotated[int, typer.Option(help="Likewise.")] = 0,
+    group: Annotated[str | None, typer.Option(help="Likewise.")] = None,
+    calibration: Annotated[
+        list[str] | None, typer.Option(help="Real images for int8 files; by default those of --data; repeatable.")
+    ] = None,
+    calibration_count: Annotated[int, typer.Option(help="Of them at most.")] = BenchSettings.calibration_count,
+    isa: Annotated[
+        str | None, typer.Option(help=f"Limit engines to an older CPU's instruction sets: {', '.join(LIMITS)}.")
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="What was recorded; by default what comes with this package.", show_default=False),
+    ] = None,
+    report: Annotated[
+        list[Path] | None,
+        typer.Option(help="Take what --output wrote in place of measuring; of one machine several may be given."),
+    ] = None,
+    require_speed: Annotated[
+        bool,
+        typer.Option("--require-speed", help="Fail where speed cannot be judged because it is not recorded here."),
+    ] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Measure --runs times and write --baseline in place of what it has.")
+    ] = False,
+    extend: Annotated[
+        bool, typer.Option("--extend", help="As --update, beside the runs it has: of other days, or other machines.")
+    ] = False,
+    runs: Annotated[int | None, typer.Option(help=f"To record; by default {RUNS}.", show_default=False)] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the last measurement as JSON.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write what is judged as Markdown.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the last measurement as a page.")] = None,
+) -> None:
+    """Hold exports to what is recorded: speed beside PyTorch's for this class of machine, files and answers exactly.
+
+    Speed is the processor time of one thread, which does not depend on how busy the machine is.
+
+    Ends with status 0 where all holds, 1 with a reason for each row that does not, 2 where it is asked wrongly.
+    """
+    from .bench.gate_baseline import Baseline, read_baseline
+    from .bench.gate_tables import outcome
+
+    settings = replace(
+        PACE,
+        variants=names("--variant", variant),
+        tasks=names("--task", task),
+        weights=tuple(weights or ("auto",)),
+        engines=names("--engines", engines),
+        precisions=names("--precisions", precisions),
+        batch_sizes=listed("--batch-size", batch_size, int),
+        image_sizes=listed("--image-size", image_size, int),
+        data=tuple(data or ()),
+        masks=tuple(masks or ()),
+        images=images,
+        fractions=_shares(fractions),
+        split_seed=split_seed,
+        group=group,
+        calibration=tuple(calibration or ()),
+        calibration_count=calibration_count,
+        isa=isa,
+    )
+    taken = report or []
+    records = update or extend
+    _refuse(settings, taken, runs, baseline, markdown, records=records, anew=not extend)
+    for path in (output, markdown, html, baseline if records else None):
+        if path is not None:
+            refuse_existing(path, overwrite=True)
+    require("dev", "scipy")
+    if not taken:
+        require("dev", "torch", "timm", "onnx", "onnxscript", "fvcore", "psutil")
+        settings.check()
+    if records and baseline is not None:
+        count = runs or RUNS
+        before = read_baseline(baseline) if baseline.exists() else Baseline(classes={})
+        reports = _read(taken) or [_measured(settings, f"run {number + 1} of {count}: ") for number in range(count)]
+        _write(reports[-1], output, html)
+        _record(reports, before, baseline, extend=extend)
+        return
+    reports, judgement = _judged(settings, taken, baseline)
+    _write(reports[-1], output, html)
+    _tell(judgement, markdown)
+    short = require_speed and judgement.unjudged
+    lacks = ", and --require-speed asks for it" if short else ""
+    out.print(f"gate     {outcome(judgement)}{lacks}", soft_wrap=True, markup=False)
+    if judgement.broken or short:
+        raise typer.Exit(BROKEN)
+
+
+def _refuse(
+    settings: BenchSettings,
+    taken: Sequence[Path],
+    runs: int | None,
+    baseline: Path | None,
+    markdown: Path | None,
+    *,
+    records: bool,
+    anew: bool,
+) -> None:
+    from .bench.gate_limit import FEWEST_RUNS
+
+    if taken and settings != PACE:
+        raise InputError("--report takes what was measured already: leave out the options that say what to measure")
+    if runs is not None and (taken or not records):
+        raise InputError("--runs is how often --update and --extend measure: leave it out here")
+    fewest = FEWEST_RUNS if anew else 1
+    if runs is not None and runs < fewest:
+        raise InputError(f"--runs must be at least {fewest}, to tell how far runs lie apart, not {runs}")
+    if records and baseline is None:
+        raise InputError("--update and --extend write a baseline: name the file with --baseline")
+    if records and markdown is not None:
+        raise InputError("--markdown is of what is judged, and --update and --extend only record: leave it out")
+
+
+def _record(reports: Sequence[Report], before: Baseline, path: Path, *, extend: bool) -> None:
+    from .bench.gate_baseline import record, write_baseline
+    from .bench.gate_tables import recorded_tables
+    from .print_table import print_table
+
+    after = record(reports, before, extend=extend)
+    write_baseline(after, path)
+    changed = {name: one for name, one in after.classes.items() if one != before.classes.get(name)}
+    for table in recorded_tables(changed):
+        print_table(table)
+    out.print(f"wrote    {path}", soft_wrap=True, markup=False)
+    out.print(f"gate     recorded {len(reports)} runs, {', '.join(changed)}", soft_wrap=True, markup=False)
+
+
+def _judged(settings: BenchSettings, taken: Sequence[Path], path: Path | None) -> tuple[list[Report], Judgement]:
+    """What looks slower is measured again: chance seldom shows the same twice, a change always does."""
+    from .bench.gate import judge
+    from .bench.gate_baseline import PACKAGED, read_baseline
+
+    baseline = read_baseline(path or PACKAGED)
+    reports = _read(taken) or [_measured(settings, "")]
+    judgement = judge(reports, baseline)
+    if taken or not judgement.doubtful:
+        return reports, judgement
+    for check in judgement.doubtful:
+        out.print(f"again    {check.finding}: all is measured once more", soft_wrap=True, markup=False)
+    reports = [*reports, _measured(settings, "again: ")]
+    return reports, judge(reports, baseline)
+
+
+def _read(paths: Sequence[Path]) -> list[Report]:
+    from .bench.report import read_report
+
+    return [read_report(path) for path in paths]
+
+
+def _measured(settings: BenchSettings, label: str) -> Report:
+    from .bench.run import run
+
+    try:
+        with err.status("starting") as status:
+            return run(settings, lambda step: status.update(f"{label}{step} …"))
+    except KeyboardInterrupt:
+        ending.fail("interrupted", ending.INTERRUPTED)
+
+
+def _write(report: Report, output: Path | None, html: Path | None) -> None:
+    from .bench.page.compose import write_page
+    from .bench.report import write_report
+
+    if output is not None:
+        write_report(report, output)
+        out.print(f"wrote    {output}", soft_wrap=True, markup=False)
+    if html is not None:
+        write_page([report], html)
+        out.print(f"wrote    {html}", soft_wrap=True, markup=False)
+
+
+def _tell(judgement: Judgement, markdown: Path | None) -> None:
+    from .bench.gate_tables import gate_markdown, gate_tables, said
+    from .print_table import print_table
+
+    for table in gate_tables(judgement):
+        print_table(table)
+    for word, sentence in said(judgement):
+        out.print(f"{word:<9}{sentence}", soft_wrap=True, markup=False)
+    if markdown is not None:
+        with atomic_path(markdown, overwrite=True) as temporary:
+            temporary.write_text(gate_markdown(judgement), encoding="utf-8")
+        out.print(f"wrote    {markdown}", soft_wrap=True, markup=False)
+
+
+def _shares(text: str) -> tuple[float, float, float]:
+    from radiodino.train.features.texts import shares
+
+    return shares(text)
