@@ -53,8 +53,8 @@ def bench(
         str,
         typer.Option(
             help="Comma-separated, of pytorch (eager fp32, which is always measured: the original), pytorch-compile, "
-            "onnxruntime, openvino, cuda, ort-tensorrt, tensorrt, pytorch-cuda, pytorch-cuda-compile; by default pytorch "
-            "and what the runtime can use here.",
+            "onnxruntime, openvino, cuda, ort-tensorrt, tensorrt, pytorch-cuda, pytorch-cuda-compile; by default "
+            "pytorch and what the runtime can use here.",
             show_default=False,
         ),
     ] = "",
