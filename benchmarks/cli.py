@@ -197,7 +197,7 @@ def targets(
 
     base = BenchSettings(
         engines=("pytorch", "openvino", "onnxruntime"), threads=(2,), peers=True, data=tuple(data or ()), isa=isa,
-        rounds=rounds, round_seconds=round_seconds, images=50,
+        rounds=rounds, round_seconds=round_seconds, images=50, calibration_count=32,
     )  # fmt: skip
     named = names("--variant", variant)
     chosen = [one for one in TARGETS if one.variant in named]

@@ -148,7 +148,7 @@ class _SubjectBench:
         folder = self.folder / f"peers-{batch_size}"
         folder.mkdir()
         batches, images = calibration_batches(size, calibration)
-        bf16 = any(entry.precision in ("fp16", "bf16") for entry in self.lineup.entries) and self._has_bf16()
+        bf16 = any(entry.precision != "fp32" for entry in self.lineup.entries) and self._has_bf16()
         peers, missing = made_peers(Materials(self.subject, batch_size, batches, images, folder, bf16), self._say)
         limits = isa.UNLIMITED if self.settings.isa else {}
         marked = [
