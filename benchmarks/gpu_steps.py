@@ -71,7 +71,7 @@ DEVICES = {
         check=_cuda,
         original=("pytorch-cuda", "pytorch-cuda-compile"),
         runtime=("cuda",),
-        optional=("ort-tensorrt",),
+        optional=("ort-tensorrt", "tensorrt"),
         training=("--precision", "bf16-mixed", "--official-precision", "16-mixed", "--compile"),
     ),
     "cpu": Device(
@@ -241,9 +241,22 @@ _KINDS: dict[str, Callable[[Plan], list[Step]]] = {
 
 def _usable(engines: tuple[str, ...]) -> tuple[str, ...]:
     """Those of `engines` whose libraries are installed."""
+    return tuple(engine for engine in engines if _INSTALLED[engine]())
+
+
+def _has_tensorrt_library() -> bool:
     from radiodino.runtime.nvidia_libraries import tensorrt_library
 
-    return engines if engines and tensorrt_library()[0].where else ()
+    return tensorrt_library()[0].where is not None
+
+
+def _has_tensorrt() -> bool:
+    from radiodino.runtime.backends import tensorrt
+
+    return tensorrt.status().problem is None
+
+
+_INSTALLED = {"ort-tensorrt": _has_tensorrt_library, "tensorrt": _has_tensorrt}
 
 
 def _made_up(folder: Path) -> str:

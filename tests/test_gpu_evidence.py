@@ -95,7 +95,13 @@ def test_tensorrt_takes_part_where_it_is_installed(tmp_path, monkeypatch):
     for where, expected in (("system", True), (None, False)):
         library = SimpleNamespace(where=where)
         monkeypatch.setattr(nvidia_libraries, "tensorrt_library", lambda library=library: (library, None))
-        assert ("ort-tensorrt" in plan(tmp_path)._bench("tiny", 1).engines) is expected
+        engines = plan(tmp_path)._bench("tiny", 1).engines
+        assert ("ort-tensorrt" in engines) is expected
+        assert "tensorrt" not in engines  # its own Python interface is missing
+
+
+def test_its_own_interface_takes_part_on_a_card(tmp_path, gpu):
+    assert "tensorrt" in plan(tmp_path)._bench("tiny", 1).engines
 
 
 @pytest.mark.parametrize(

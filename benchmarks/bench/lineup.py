@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from radiodino.runtime.backends import statuses
+from radiodino.runtime.backends import statuses, tensorrt
 from radiodino.runtime.backends.protocol import Status
 from radiodino.runtime.errors import BackendError, InputError
 from radiodino.runtime.machine import has_hardware_bf16
@@ -29,7 +29,7 @@ _RUNTIME: dict[str, tuple[str, ...]] = {
     "tensorrt": ("fp32", "fp16"),
     "ort-tensorrt": ("fp16",),
 }
-_ASKED_FOR = {"ort-tensorrt"}
+_ASKED_FOR = {"ort-tensorrt", "tensorrt"}
 """Engines of the runtime that are measured only where they are named: building one takes minutes."""
 ENGINES = (*_TORCH, *_RUNTIME)
 
@@ -135,16 +135,14 @@ def _refuse_unusable(engine: str) -> None:
         if _device(engine) == "cuda" and not _has_cuda():
             raise BackendError(f"{engine} was asked for, and PyTorch finds no CUDA device: leave it out of --engines")
         return
-    found = {status.name: status for status in _statuses()}.get(engine)
-    if found is None:
-        raise BackendError(f"{engine} was asked for, and this radiodino has no such backend: leave it out of --engines")
-    if found.problem:
-        raise BackendError(f"{engine} was asked for and cannot be used: {found.problem}")
+    problem = {status.name: status.problem for status in _statuses()}[engine]
+    if problem:
+        raise BackendError(f"{engine} was asked for and cannot be used: {problem}")
 
 
 @lru_cache(maxsize=1)
 def _statuses() -> tuple[Status, ...]:
-    return tuple(statuses())
+    return (*statuses(), tensorrt.status())
 
 
 def _has_cuda() -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from radiodino.export.int8.calibration_set import read_calibration
+from radiodino.runtime.backends import tensorrt
 from radiodino.runtime.extras import require
 from radiodino.runtime.machine import has_hardware_bf16, this_machine, usable_cores
 from radiodino.runtime.model_info import Preprocessing
@@ -22,6 +23,7 @@ from radiodino.train.data.splits import SplitSettings
 
 from . import isa, matrix_peak, noise
 from .contender import ORIGINAL, OURS, Contender
+from .engine_files import engine_of
 from .exports import FILES, Calibration, ExportedFile, calibration_batches, exported, synthetic_images
 from .judge import JudgeSet, judged
 from .judge_images import heads_set, neighbours_set, synthetic_set
@@ -110,7 +112,7 @@ class _SubjectBench:
                 )
         judges = self._judges(size)
         for batch_size in asked.batch_sizes_at(size):
-            contenders = [self._contender(entry, files) for entry in self.lineup.entries]
+            contenders = [self._contender(entry, files, batch_size) for entry in self.lineup.entries]
             left_out = dict(self.lineup.left_out)
             if asked.peers:
                 peers, missing = self._peers(batch_size, size, calibration)
@@ -130,7 +132,7 @@ class _SubjectBench:
     def _say(self, step: str) -> None:
         self.progress(f"{self.subject.settings.variant.name}: {step}")
 
-    def _contender(self, entry: Entry, files: dict[str, ExportedFile]) -> Contender:
+    def _contender(self, entry: Entry, files: dict[str, ExportedFile], batch_size: int) -> Contender:
         limits = (isa.UNLIMITED[entry.engine],) if self.settings.isa and entry.engine in isa.UNLIMITED else ()
         if entry.is_torch:
             maker = ORIGINAL if _is_reference(entry) else OURS
@@ -139,6 +141,8 @@ class _SubjectBench:
                 maker=maker, opener="pytorch", file=self.subject.file, outputs=self.subject.outputs,
             )  # fmt: skip
         file = files[FILES[entry.precision]]
+        if entry.engine == tensorrt.NAME:
+            file = engine_of(file, batch_size, self._say)
         return Contender(
             engine=entry.engine, precision=entry.precision, compute=entry.compute, device=entry.device,
             maker=OURS, opener="runtime", file=file.path, remarks=(*file.remarks, *limits),
