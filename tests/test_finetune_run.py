@@ -304,8 +304,8 @@ progress.progress_bar = bar
 
 
 def alone(toy, how, *typed):
-    """The command in a process of its own: in this one other tests may have set how PyTorch computes, and a signal may
-    end a process in which OpenVINO has computed in bf16.
+    """The command, begun in a process of its own: in this one other tests may have set how PyTorch computes, and a
+    signal may end a process in which OpenVINO has computed in bf16.
 
     Args:
         toy: the variant.
@@ -314,31 +314,38 @@ def alone(toy, how, *typed):
     """
     script = f"{ALONE}VARIANTS['toy'] = {toy!r}\nmain()\n"
     given = [sys.executable, "-c", script, how, *map(str, typed)]
-    return subprocess.run(given, check=False, capture_output=True, text=True, timeout=240)
+    return subprocess.Popen(given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended(process):
+    """What it printed and its status, once it has ended."""
+    out, err = process.communicate(timeout=240)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 def test_an_interrupt_leaves_a_run_that_resumes_exactly(data, tmp_path, toy):
-    ended = alone(toy, "interrupt", *arguments(data, tmp_path / "out"))
-    assert ended.returncode == 130, ended.stderr
-    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    reference = ["--reference", "accuracy=0.5"]
+    beside = alone(toy, "whole", *arguments(data, tmp_path / "whole"), *reference)
+    stopped = ended(alone(toy, "interrupt", *arguments(data, tmp_path / "out")))
+    assert stopped.returncode == 130, stopped.stderr
+    (line,) = [line for line in stopped.stderr.splitlines() if line.startswith("error: ")]
     assert "interrupted in fold 2, 1 whole epochs of it are kept" in line
     assert "--resume" in line
-    assert "Traceback" not in ended.stderr
+    assert "Traceback" not in stopped.stderr
     assert sorted(path.name for path in (tmp_path / "out" / "fold-2").iterdir()) == ["log.csv", "training.state"]
     assert not (tmp_path / "out" / "classifier.pth").exists()
 
-    reference = ["--reference", "accuracy=0.5"]
-    ended = alone(toy, "resume", *arguments(data, tmp_path / "out"), "--resume", *reference)
-    assert ended.returncode == 0, ended.stderr
-    assert "fold 1   was finished before" in ended.stderr
-    assert f"--weights {tmp_path / 'out' / 'classifier.pth'}" in ended.stdout
-    assert alone(toy, "whole", *arguments(data, tmp_path / "whole"), *reference).returncode == 0
+    resumed = ended(alone(toy, "resume", *arguments(data, tmp_path / "out"), "--resume", *reference))
+    assert resumed.returncode == 0, resumed.stderr
+    assert "fold 1   was finished before" in resumed.stderr
+    assert f"--weights {tmp_path / 'out' / 'classifier.pth'}" in resumed.stdout
+    assert ended(beside).returncode == 0
     for fold in (1, 2):
-        resumed, whole = (load_classifier(tmp_path / out / f"fold-{fold}") for out in ("out", "whole"))
-        assert resumed[1] == whole[1]
+        found, whole = (load_classifier(tmp_path / out / f"fold-{fold}") for out in ("out", "whole"))
+        assert found[1] == whole[1]
         for name, value in whole[0].state_dict().items():
-            assert torch.equal(value, resumed[0].state_dict()[name]), name
+            assert torch.equal(value, found[0].state_dict()[name]), name
     assert outcome(tmp_path / "out")["results"] == outcome(tmp_path / "whole")["results"]
 
 

@@ -134,15 +134,16 @@ pretrain(set_entries(preset("dino", "toy"), settings), [data], Path(out), accele
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_killed_run_resumes_exactly(data, tmp_path, toy):
     def alone(out, end=0, resume=""):
-        """In a process of its own: in this one other tests may have set how PyTorch computes."""
+        """Begun in a process of its own: in this one other tests may have set how PyTorch computes."""
         script = f"{PREAMBLE}VARIANTS['toy'] = {toy!r}\n{ALONE}"
         given = [data, tmp_path / out, data.parent / "cache", end, resume, *SETTINGS]
-        return subprocess.run([sys.executable, "-c", script, *map(str, given)], check=False, timeout=120).returncode
+        return subprocess.Popen([sys.executable, "-c", script, *map(str, given)])
 
-    assert alone("whole") == 0
-    assert alone("run", end=3) == -signal.SIGKILL
+    beside = alone("whole")
+    assert alone("run", end=3).wait(120) == -signal.SIGKILL
     assert state(tmp_path / "run")["step"] == 2
-    assert alone("run", resume="yes") == 0
+    assert alone("run", resume="yes").wait(120) == 0
+    assert beside.wait(120) == 0
     for part in ("student", "teacher"):
         assert not any(differences(state(tmp_path / "whole"), state(tmp_path / "run"), part).values())
 
