@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 pytest.importorskip("scipy")
 pytest.importorskip("psutil")
 
-from radiodino.benchmarks import cli
+from radiodino.benchmarks import cli, gate_command
 from radiodino.benchmarks.bench.gate import COSINE_NOISE, MEMORY, SPEED, TEXT_BYTES, judge
-from radiodino.benchmarks.bench.gate_baseline import PACKAGED, Baseline, read_baseline, record, write_baseline
+from radiodino.benchmarks.bench.gate_baseline import BUSY, PACKAGED, Baseline, read_baseline, record, write_baseline
 from radiodino.benchmarks.bench.gate_limit import FALSE_ALARMS, FEWEST_RUNS, FLOOR, least_speed
 from radiodino.benchmarks.bench.gate_tables import outcome, said
 from radiodino.benchmarks.bench.machine_class import CLASSES, machine_class
-from radiodino.benchmarks.bench.report import Report, write_report
+from radiodino.benchmarks.bench.report import Report, read_report, write_report
 from radiodino.benchmarks.bench.row import Quality, Row, WorkNote
 from radiodino.benchmarks.bench.summary import latency, ratio
 from radiodino.benchmarks.bench.work import Work
@@ -55,8 +55,8 @@ def row_of(name, speed, **changes):
 def report_of(*rows, machine=AMX, images="50 images", **changes):
     note = WorkNote(work=WORK, peaks={}, others=0.0, stolen=0.0, noise=None, left_out={}, images=images, file=None)
     whole = Report(
-        machine=machine, isa=None, date="2026-01-01", versions={"torch": "2.7"}, rounds=3, works=(note,),
-        rows=(row_of("pytorch fp32", 1), *rows),
+        machine=machine, isa=None, date="2026-01-01", versions={"torch": "2.7"},
+        rounds=gate_command.PACE.rounds, works=(note,), rows=(row_of("pytorch fp32", 1), *rows),
     )  # fmt: skip
     return replace(whole, **changes)
 
@@ -118,6 +118,34 @@ def test_speed_is_broken_where_all_measurements_say_so_and_answers_where_one_doe
     assert [check.what for check in judge([wrong, fine], baseline).broken] == ["same label"]
     blind = changed(quality=replace(QUALITY, dice_to_original=None))
     assert [check.measured for check in judge([blind], baseline).broken] == ["none"]
+
+
+def busy(report):
+    return replace(report, works=(replace(report.works[0], others=BUSY + 0.01),))
+
+
+def test_a_busy_machine_tells_nothing_of_speed(baseline):
+    slow = changed(speed=2)
+    once = judge([busy(slow)], baseline)
+    assert not once.broken
+    assert [check.what for check in once.doubtful] == [SPEED] * 2  # to be measured again
+    assert "but others used more than 30% of the processor's time" in once.unjudged[1]
+    assert outcome(once) == "holds, 2 rows; speed was NOT judged"
+    assert len(judge([busy(changed(speed=9))], baseline).unjudged) == 2  # no more when it looks fast
+    assert judge([busy(slow), slow], baseline).broken
+    assert judge([busy(changed()), slow], baseline).broken
+    both = judge([busy(slow), changed()], baseline)
+    assert not both.broken
+    assert not both.unjudged
+    assert judge([busy(changed(file_bytes=10**8))], baseline).broken
+
+
+def test_runs_of_a_busy_machine_are_not_recorded():
+    calm, loud = [unchanged(seed) for seed in range(5)], [busy(unchanged(seed)) for seed in range(5, 9)]
+    empty = Baseline(classes={})
+    assert record([*loud, *calm], empty, extend=False) == record(calm, empty, extend=False)
+    with pytest.raises(InputError, match="others used more than 30% of the processor's time in all runs"):
+        record(loud, empty, extend=False)
 
 
 def test_another_class_is_held_to_files_and_answers_and_says_that_speed_is_not_judged(baseline):
@@ -201,11 +229,11 @@ def test_few_false_alarms_over_all_rows_together_and_no_real_one_is_missed(sprea
         assert twice == 0
 
 
-ratios_ = st.lists(st.floats(0.2, 20), min_size=FEWEST_RUNS, max_size=30)
+speeds_ = st.lists(st.floats(0.2, 20), min_size=FEWEST_RUNS, max_size=30)
 
 
-@settings(deadline=None)
-@given(ratios_, st.integers(1, 50), st.floats(0.1, 10))
+@settings(deadline=None, max_examples=50)
+@given(speeds_, st.integers(1, 50), st.floats(0.1, 10))
 def test_a_limit_follows_its_runs(ratios, rows, factor):
     limit = least_speed(ratios, rows)
     assert 0 <= limit <= (1 - FLOOR) * np.exp(np.mean(np.log(ratios))) * (1 + 1e-9)
@@ -279,8 +307,7 @@ def test_the_baseline_of_this_package_is_whole():
         for row in own.rows:
             assert len(row.speeds) >= 8
             assert row.peak_mib
-            # A slowdown of a fifth shows, and one of a seventh nearly always.
-            assert least_speed(row.speeds, len(own.rows)) > np.median(row.speeds) / 1.2
+            assert least_speed(row.speeds, len(own.rows)) > np.median(row.speeds) / 1.25  # a quarter slower shows
 
 
 def test_reports_are_judged_and_recorded_by_the_command(command, tmp_path):
@@ -318,6 +345,31 @@ def test_reports_are_judged_and_recorded_by_the_command(command, tmp_path):
         assert ended.out.splitlines()[-1] == last
 
 
+def test_as_many_runs_as_asked_are_measured_and_the_last_is_kept(command, tmp_path, monkeypatch):
+    for module in ("torch", "timm", "onnx", "onnxscript", "fvcore"):
+        pytest.importorskip(module)
+    measured = []
+
+    def measure(asked, label):
+        measured.append((asked, label))
+        return busy(unchanged(1)) if len(measured) == 1 else unchanged(len(measured) - 1)
+
+    monkeypatch.setattr(gate_command, "_measured", measure)
+    ours = ("--baseline", tmp_path / "ours.json", "-o", tmp_path / "last.json")
+    ended = command(cli.main, "gate", "--update", "--runs", 6, "--task", "classify", "--precisions", "fp32,int8", *ours)
+    assert ended.status == 0, ended.err
+    (asked, _), *_rest = measured
+    assert (asked.tasks, asked.precisions, asked.threads, asked.peaks) == (("classify",), ("fp32", "int8"), (1,), False)
+    assert [label for _, label in measured] == [f"run {number} of 6: " for number in (1, 1, 2, 3, 4, 5, 6)]
+    assert "gate     recorded 6 runs, amx-bf16; 1 are left out, for others used more than 30%" in ended.out
+    assert read_report(tmp_path / "last.json") == unchanged(6)
+    assert len(read_baseline(tmp_path / "ours.json").classes["amx-bf16"].rows[0].speeds) == 6
+    # Too few to record: what was measured is kept nevertheless.
+    ours = ("--baseline", tmp_path / "new.json", "-o", tmp_path / "kept.json")
+    assert command(cli.main, "gate", "--extend", "--runs", 1, *ours).status == 2
+    assert read_report(tmp_path / "kept.json") == unchanged(7)
+
+
 def test_user_errors_are_one_sentence(refused, tmp_path):
     report, none = tmp_path / "report.json", tmp_path / "none.json"
     write_report(changed(), report)
@@ -335,6 +387,8 @@ def test_user_errors_are_one_sentence(refused, tmp_path):
     assert "there is no baseline" in refused(cli.main, "gate", "--report", report, "--baseline", none)
     assert "there is no variant" in refused(cli.main, "gate", "--variant", "huge")
     assert "there is no baseline" in refused(cli.main, "gate", "--baseline", none)  # before anything is measured
+    write_report(replace(changed(), rounds=9), none)
+    assert "was measured in 9 rounds, and the gate measures in 20" in refused(cli.main, "gate", "--report", none)
     for text, said_ in (("{", "cannot be read as JSON"), ('{"schema": 0}', "is no baseline of schema 1"),
                         ('{"schema": 1}', "is no whole baseline")):  # fmt: skip
         none.write_text(text)

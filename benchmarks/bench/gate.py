@@ -8,15 +8,15 @@ from statistics import median
 
 from radiodino.runtime.errors import InputError
 
-from .gate_baseline import Baseline, ClassRecord, Gated, Key, Recorded, gated_rows
+from .gate_baseline import BUSY, Baseline, ClassRecord, Gated, Key, Recorded, gated_rows
 from .gate_limit import FEWEST_RUNS, least_speed
 from .machine_class import machine_class
 from .report import Report
 from .row import Row
 
-TEXT_BYTES = 4096
-"""Of a file, that come and go with the version numbers and the digits of measured values in its document: a thousandth
-of the smallest network."""
+TEXT_BYTES = 1024
+"""Of a file, that come and go with the version numbers and the digits of measured values in its document: half of that
+document's."""
 COSINE_NOISE = {"fp32": 1e-6, "fp16": 1e-4, "bf16": 1e-4, "int8": 1e-3, "int8-dynamic": 1e-3}
 """By which the smallest cosine of the very same file differs with the instruction sets and versions of an engine, by
 precision."""
@@ -39,7 +39,8 @@ class Check:
     """In words, of each report."""
     allowed: str
     """In words."""
-    holds: bool
+    holds: bool | None
+    """None where the machine was too busy to tell."""
     cure: str = _FIND
     """What to do where it does not hold."""
 
@@ -69,20 +70,21 @@ class Judgement:
     @property
     def broken(self) -> tuple[Check, ...]:
         """What does not hold."""
-        return tuple(check for check in self.checks if not check.holds)
+        return tuple(check for check in self.checks if check.holds is False)
 
     @property
     def doubtful(self) -> tuple[Check, ...]:
-        """Of those, what another measurement may show to be chance."""
-        return tuple(check for check in self.broken if check.what in _AGAIN)
+        """What another measurement may show to be chance, or the doing of others."""
+        return tuple(check for check in self.checks if not check.holds and check.what in _AGAIN)
 
 
 def judge(reports: Sequence[Report], baseline: Baseline) -> Judgement:
     """Hold each row of `reports` to what `baseline` has recorded of it.
 
-    Speed and peak memory, which chance moves, are broken where all reports say so; all else where one does. Where the
-    class of the machine is not recorded, files and answers are held to what no other class was worse than, and neither
-    speed nor memory is judged.
+    Speed and peak memory, which chance moves, are broken where all reports say so; all else where one does. The speed
+    of a machine that was busy with other things says nothing, neither for nor against. Where the class of the machine
+    is not recorded, files and answers are held to what no other class was worse than, and neither speed nor memory is
+    judged.
 
     Args:
         reports: one, or several of the same program on the same machine.
@@ -117,7 +119,7 @@ def judge(reports: Sequence[Report], baseline: Baseline) -> Judgement:
     return Judgement(
         machine_class=name,
         checks=tuple(checks),
-        unjudged=tuple(dict.fromkeys(unjudged.values())),
+        unjudged=tuple(dict.fromkeys([*unjudged.values(), *(_too_busy(one) for one in checks if one.holds is None)])),
         notes=tuple(dict.fromkeys(_notes(reports, record, keys))),
     )
 
@@ -126,12 +128,13 @@ def _in_class(key: Key, found: Sequence[Gated], recorded: Recorded, judged: int)
     """What is the same on machines of one class alone."""
     least = least_speed(recorded.speeds, judged)
     speeds, rows = [one.speed for one in found], [one.row for one in found]
+    calm = [speed for speed, one in zip(speeds, found, strict=True) if not one.is_busy]
     yield Check(
         key=key,
         what=SPEED,
         measured=", then ".join(f"{speed:.2f} ×" for speed in speeds),
         allowed=f"≥ {least:.2f} × (usual {median(recorded.speeds):.2f})",
-        holds=any(speed >= least for speed in speeds),
+        holds=any(speed >= least for speed in calm) if calm else None,
     )
     memory = [row.peak_mib for row in rows if row.peak_mib is not None]
     if recorded.peak_mib is not None and memory:
@@ -209,6 +212,13 @@ def _why_unjudged(name: str, recorded: Recorded | None, key: Key) -> str | None:
     if recorded is None:
         return f"no runs of {work} are recorded for machines of class {name}: record some there with --update"
     return None
+
+
+def _too_busy(check: Check) -> str:
+    return (
+        f"{check.finding}, but others used more than {BUSY:.0%} of the processor's time meanwhile, which slows engines "
+        "unequally: measure again when they do not"
+    )
 
 
 def _notes(reports: Sequence[Report], record: ClassRecord | None, keys: Sequence[Key]) -> Iterator[str]:

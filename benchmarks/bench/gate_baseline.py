@@ -19,6 +19,9 @@ from .report import Report
 from .row import Row
 from .work import Work
 
+BUSY = 0.3
+"""Share of the machine's processor time used by others, above which nothing is said of speed: what shares the caches
+slows engines unequally, and PyTorch most, in processor time too."""
 Key = tuple[Work, str, str]
 """See `Recorded.key`."""
 SCHEMA = 1
@@ -85,15 +88,20 @@ def record(reports: Sequence[Report], before: Baseline, *, extend: bool) -> Base
     """`before` with what `reports` show in place of what it has of the same rows and classes, or added to it.
 
     Args:
-        reports: of unchanged runs.
+        reports: of unchanged runs; those of a busy machine are left out.
         before: its other rows and its other classes are kept.
         extend: whether runs are added to those recorded of the same rows.
 
     Raises:
-        InputError: fewer than `FEWEST_RUNS` runs of a row.
+        InputError: fewer than `FEWEST_RUNS` runs of a row, or none.
     """
+    calm = [report for report in reports if not is_busy(report)]
+    if not calm:
+        raise InputError(
+            f"others used more than {BUSY:.0%} of the processor's time in all runs: record on a calm machine"
+        )
     groups: dict[str, list[Report]] = {}
-    for report in reports:
+    for report in calm:
         groups.setdefault(machine_class(report.machine, report.isa), []).append(report)
     own = {name: _class_record(group, before.classes.get(name), extend=extend) for name, group in groups.items()}
     return Baseline(classes=before.classes | own)
@@ -104,9 +112,11 @@ class Gated:
     """A row that is recorded and judged."""
 
     row: Row
+    is_busy: bool
+    """Whether the machine was busy with other things meanwhile."""
     speed: float
     """How many times less processor time than the original: median over the rounds, each with its median runs. With one
-    thread that is the time of a run where nothing else is done, and what else is done moves it far less."""
+    thread that is the time of a run where nothing else is done, and waiting for a turn is not in it."""
 
 
 def gated_rows(report: Report) -> dict[Key, Gated]:
@@ -125,8 +135,13 @@ def gated_rows(report: Report) -> dict[Key, Gated]:
             raise InputError(f"the report of {report.date} does not say what processor time runs took: measure again")
         pairs = zip(originals[row.work], row.cpu_seconds, strict=True)
         speed = median(median(its) / median(own) for its, own in pairs)
-        found[row.work, images[row.work], row.name] = Gated(row, speed)
+        found[row.work, images[row.work], row.name] = Gated(row, is_busy(report), speed)
     return found
+
+
+def is_busy(report: Report) -> bool:
+    """Whether the machine was busy with other things, so that nothing is said of speed."""
+    return any(note.others > BUSY for note in report.works)
 
 
 def read_baseline(path: Path) -> Baseline:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -32,10 +33,14 @@ def least_speed(recorded: Sequence[float], rows: int) -> float:
         recorded: ratios of unchanged runs, at least `FEWEST_RUNS`.
         rows: that are judged by the same measurement, this one included.
     """
-    from scipy import stats
-
     logarithms = np.log(np.asarray(recorded, np.float64))
     count = len(logarithms)
-    quantile = float(stats.t.ppf(1 - FALSE_ALARMS / rows, count - 1))
-    width = quantile * float(logarithms.std(ddof=1)) * math.sqrt(1 + 1 / count)
+    width = _student(1 - FALSE_ALARMS / rows, count - 1) * float(logarithms.std(ddof=1)) * math.sqrt(1 + 1 / count)
     return math.exp(float(logarithms.mean())) * min(1 - FLOOR, math.exp(-width))
+
+
+@lru_cache(maxsize=64)
+def _student(share: float, freedom: int) -> float:
+    from scipy import stats
+
+    return float(stats.t.ppf(share, freedom))

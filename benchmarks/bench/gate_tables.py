@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from statistics import median
 
 from rich.table import Column, Table
@@ -12,7 +12,7 @@ from .gate_baseline import ClassRecord
 from .gate_limit import least_speed
 from .summary import spread_of
 
-_NONE = "–"
+_NONE, _HOLDS = "–", "holds"
 
 
 def gate_tables(judgement: Judgement) -> list[Table]:
@@ -22,8 +22,8 @@ def gate_tables(judgement: Judgement) -> list[Table]:
         table = Table(Column("engine", no_wrap=True), *whats, "", title=title, title_justify="left")
         for name, checks in rows.items():
             cells = [_cell(checks.get(what)) for what in whats]
-            holds = all(check.holds for check in checks.values())
-            table.add_row(name, *cells, "holds" if holds else "BROKEN", style=None if holds else "bold")
+            verdict = _verdict(checks.values())
+            table.add_row(name, *cells, verdict, style=None if verdict == _HOLDS else "bold")
         found.append(table)
     return found
 
@@ -34,10 +34,7 @@ def gate_markdown(judgement: Judgement) -> str:
     for title, whats, rows in _cells(judgement):
         lines += [f"## {title}", "", _line(["engine", *whats, ""]), _line(["---"] * (len(whats) + 2))]
         for name, checks in rows.items():
-            holds = all(check.holds for check in checks.values())
-            lines.append(
-                _line([name, *(_cell(checks.get(what)) for what in whats), "holds" if holds else "**broken**"])
-            )
+            lines.append(_line([name, *(_cell(checks.get(what)) for what in whats), _verdict(checks.values())]))
         lines.append("")
     lines += [f"- {word}: {sentence}" for word, sentence in said(judgement)]
     return "\n".join(lines) + "\n"
@@ -104,6 +101,11 @@ def _cells(judgement: Judgement) -> list[tuple[str, list[str], dict[str, dict[st
 
 def _cell(check: Check | None) -> str:
     return _NONE if check is None else f"{check.measured} ({check.allowed})"
+
+
+def _verdict(checks: Iterable[Check]) -> str:
+    found = {check.holds for check in checks}
+    return "broken" if False in found else "not judged" if None in found else _HOLDS
 
 
 def _line(cells: list[str]) -> str:

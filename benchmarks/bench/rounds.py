@@ -18,7 +18,8 @@ Progress = Callable[[str], None]
 FileRuns = tuple[FileRun, ...]
 """Of one round."""
 _PAUSE = 0.05
-"""Seconds in which the threads of the one before go to sleep: some wait for more work by spinning."""
+"""Seconds in which the threads of the one before go to sleep, where there are several: some wait for more work by
+spinning."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Contest:
             meter.start()
             own = 0.0
             for contender in list(found)[:: -1 if number % 2 else 1]:
-                time.sleep(_PAUSE)
+                self._pause()
                 result = self._workers[contender].round(pace.seconds, pace.fewest)
                 found[contender].rounds.append(result)
                 own += result.cpu_seconds
@@ -139,9 +140,13 @@ class Contest:
         for number in range(pace.rounds):
             self._progress(f"round {number + 1} of {pace.rounds}, from a file")
             for one in contenders[:: -1 if number % 2 else 1]:
-                time.sleep(_PAUSE)
+                self._pause()
                 found[one].append(self._workers[one].file(path, pace.seconds, pace.fewest))
         return found
+
+    def _pause(self) -> None:
+        if self._threads > 1:
+            time.sleep(_PAUSE)
 
     def worker(self, contender: Contender) -> WorkerProcess:
         """Its process, once `measure` opened it."""
