@@ -86,6 +86,7 @@ def main(
     data: Annotated[list[str] | None, typer.Option(help="Images with masks, for the Dice; repeatable.")] = None,
     fractions: Annotated[str, typer.Option(help="As of radiodino-train segment.")] = "0.7,0.1,0.2",
     split_seed: Annotated[int, typer.Option(help="Likewise.")] = 0,
+    group: Annotated[str | None, typer.Option(help="Likewise.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the rows as JSON.")] = None,
 ) -> None:
     """Measure latency, peak memory, multiply-adds and Dice of segmentation, beside the PyTorch original."""
@@ -96,7 +97,9 @@ def main(
         samples = measured(contestants, rounds=rounds, runs=runs, threads=threads)
         splits: dict[int, SplitPairs] = {}
         if data:
-            splits = {size: _split(data, size, fractions, split_seed) for size in {c.image_size for c in contestants}}
+            splits = {
+                size: _split(data, size, fractions, split_seed, group) for size in {c.image_size for c in contestants}
+            }
         rows = [row_of(one, samples[one], splits.get(one.image_size), threads) for one in contestants]
     _print(rows)
     if output:
@@ -214,12 +217,12 @@ def row_of(one: Contestant, samples: list[dict[str, Any]], split: SplitPairs | N
     )
 
 
-def _split(data: list[str], size: int, fractions: str, seed: int) -> SplitPairs:
+def _split(data: list[str], size: int, fractions: str, seed: int, group: str | None) -> SplitPairs:
     from radiodino.train.data.mask_pairs import open_pairs
     from radiodino.train.features.texts import shares
     from radiodino.train.segment.pairs import split_pairs
 
-    return split_pairs(open_pairs(data, size), fractions=shares(fractions), seed=seed)
+    return split_pairs(open_pairs(data, size), fractions=shares(fractions), seed=seed, group=group)
 
 
 def _dice(one: Contestant, split: SplitPairs, threshold: float, threads: int) -> tuple[float, float]:
@@ -240,7 +243,7 @@ def _dice(one: Contestant, split: SplitPairs, threshold: float, threads: int) ->
         image = normalise(torch.from_numpy(np.array(split.pairs.pixels[place : place + 1])))
         with torch.inference_mode():
             found = segmenter(image).sigmoid() if segmenter else torch.from_numpy(model.run(image.numpy())["mask"])  # type: ignore[union-attr]
-        truth = torch.from_numpy(np.ascontiguousarray(split.pairs.masks[place : place + 1])).bool()
+        truth = torch.from_numpy(np.array(split.pairs.masks[place : place + 1])).bool()
         dice.append(float(overlap(found >= threshold, truth)[0][0]))
     scores, lesions = np.array(dice), split.lesions[places]
     return float(scores[lesions].mean()), float(scores.mean())
