@@ -87,8 +87,9 @@ def _traced_once() -> Iterator[None]:
 
     from radiodino.benchmarks.bench import exports
     from radiodino.export import pipeline
+    from radiodino.export.trace import trace
 
-    trace, graphs = pipeline.trace, dict[tuple[str, ...], bytes]()
+    graphs: dict[tuple[str, ...], bytes] = {}
 
     def traced(backbone: Any, size: int, outputs: tuple[str, ...], heads: Any) -> onnx.ModelProto:
         if outputs not in graphs:
