@@ -48,6 +48,7 @@ class Engine:
 
     name, version, compute, threads = "fake", "1", "fp32", None
     parallel = 1
+    takes_pixels = False
     input_shape = (-1, 3, 64, 64)
 
     def __init__(self, **outputs):
