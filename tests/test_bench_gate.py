@@ -302,6 +302,7 @@ def test_the_class_of_a_machine(sets, name):
 
 def test_the_baseline_of_this_package_is_whole():
     every = read_baseline(PACKAGED)
+    assert "amx-bf16" in every.classes
     for name, own in every.classes.items():
         assert name.partition(" limited to ")[0] in CLASSES
         for row in own.rows:
