@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import json
-import multiprocessing
 import os
 import socket
 import subprocess
@@ -275,16 +274,25 @@ def test_a_finished_run_is_summarised_again_without_training(done, data):
     assert outcome(done[2])["results"] == results
 
 
-def in_children(count, target, *given):
-    """Runs `target(number, *given)` in forked processes, which need not import PyTorch again; their exit codes."""
-    context = multiprocessing.get_context("fork")
-    children = [context.Process(target=target, args=(number, *given)) for number in range(count)]
-    for child in children:
-        child.start()
-    for child in children:
-        child.join(120)
-        child.kill()
-    return [child.exitcode for child in children]
+PAIR = """
+import importlib.util, sys
+from pathlib import Path
+from radiodino.runtime.variants import VARIANTS, Variant
+spec = importlib.util.spec_from_file_location("in_a_child", sys.argv[1])
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+number, data, out, port = int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), int(sys.argv[5])
+"""
+
+
+def in_pair(toy, data, out, port, settings):
+    """Runs `one_of_two` in two processes of their own: one that is forked here could not train where an earlier test
+    has begun autograd's threads. Their exit codes, and what they said of errors."""
+    script = f"{PAIR}VARIANTS['toy'] = {toy!r}\nmodule.one_of_two(number, data, out, port, {settings!r})\n"
+    given = [[sys.executable, "-c", script, __file__, str(number), str(data), str(out), str(port)] for number in (0, 1)]
+    children = [subprocess.Popen(one, stderr=subprocess.PIPE, text=True) for one in given]
+    errors = [child.communicate(timeout=240)[1] for child in children]
+    return [child.returncode for child in children], "\n".join(errors)
 
 
 ALONE = """
@@ -360,14 +368,14 @@ def one_of_two(number, data, out, port, settings):
     assert found.is_first == bool(said) == (number == 0)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_two_processes_equal_one_with_the_same_batch(data, tmp_path):
+def test_two_processes_equal_one_with_the_same_batch(data, tmp_path, toy):
     settings = ["folds=1", "epochs=2", "batch_size=17"]  # 35 images: the last step takes one, on two processes
     run(data, tmp_path / "one", *settings)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    assert in_children(2, one_of_two, data, tmp_path / "two", port, settings) == [0, 0]
+    statuses, errors = in_pair(toy, data, tmp_path / "two", port, settings)
+    assert statuses == [0, 0], errors
     (one, first), (two, second) = (load_classifier(tmp_path / name) for name in ("one", "two"))
     assert second["val_loss"] == pytest.approx(first["val_loss"], rel=1e-4)
     assert second["metrics"] == first["metrics"]
