@@ -38,8 +38,10 @@ def test_cuda_has_the_recorded_calls(gpu_calls):
 def test_the_table_is_of_the_versions_that_the_extra_allows():
     tomllib = pytest.importorskip("tomllib")  # from Python 3.11 on
 
-    root = DATA.parent.parent
-    extra = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]["tensorrt"]
+    project = DATA.parent.parent / "pyproject.toml"
+    if not project.exists():
+        pytest.skip("the tests are not in a clone, which has the extra's versions")
+    extra = tomllib.loads(project.read_text())["project"]["optional-dependencies"]["tensorrt"]
     oldest = dict(requirement.split(">=") for requirement in extra)
     for name, part in (("tensorrt", "tensorrt"), ("cuda-python", "cuda")):
         assert RECORDED[part]["versions"][0].startswith(oldest[name])
