@@ -16,6 +16,7 @@ from radiodino.runtime.errors import InputError
 from radiodino.runtime.extras import require
 from radiodino.runtime.model_info import TASKS
 from radiodino.runtime.variants import VARIANTS
+from radiodino.train.features.texts import shares
 
 from .bench.isa import LIMITS
 from .bench.settings import QUICK, SWEEP_BATCHES, SWEEP_SIZES, BenchSettings, listed, names
@@ -155,7 +156,7 @@ def bench(
         data=tuple(data or ()),
         masks=tuple(masks or ()),
         images=images,
-        fractions=_shares(fractions),
+        fractions=shares(fractions),
         split_seed=split_seed,
         group=group,
         calibration=tuple(calibration or ()),
@@ -303,12 +304,6 @@ def compare(
         out.print(f"note     {note}", soft_wrap=True, markup=False)
     moved = [f"{change.name} ({change.work}) {change.verdict}" for change in found.changes if change.verdict != SAME]
     out.print(f"moved    {'; '.join(moved) or 'nothing beyond noise'}", soft_wrap=True, markup=False)
-
-
-def _shares(text: str) -> tuple[float, float, float]:
-    from radiodino.train.features.texts import shares
-
-    return shares(text)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from radiodino.runtime.errors import InputError
 from radiodino.runtime.extras import require
 from radiodino.runtime.model_info import TASKS
 from radiodino.runtime.variants import VARIANTS
+from radiodino.train.features.texts import shares
 
 from .bench.isa import LIMITS
 from .bench.settings import BenchSettings, listed, names
@@ -124,7 +125,7 @@ def gate(
         data=tuple(data or ()),
         masks=tuple(masks or ()),
         images=images,
-        fractions=_shares(fractions),
+        fractions=shares(fractions),
         split_seed=split_seed,
         group=group,
         calibration=tuple(calibration or ()),
@@ -267,9 +268,3 @@ def _tell(judgement: Judgement, markdown: Path | None) -> None:
         with atomic_path(markdown, overwrite=True) as temporary:
             temporary.write_text(gate_markdown(judgement), encoding="utf-8")
         out.print(f"wrote    {markdown}", soft_wrap=True, markup=False)
-
-
-def _shares(text: str) -> tuple[float, float, float]:
-    from radiodino.train.features.texts import shares
-
-    return shares(text)

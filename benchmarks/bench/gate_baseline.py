@@ -11,8 +11,8 @@ from statistics import median
 
 from radiodino.runtime.atomic import atomic_path
 from radiodino.runtime.errors import InputError
-from radiodino.runtime.typed_document import DocumentError, from_document
 
+from .documents import read_document
 from .gate_limit import FEWEST_RUNS
 from .machine_class import machine_class
 from .report import Report
@@ -151,18 +151,7 @@ def read_baseline(path: Path) -> Baseline:
         InputError: there is no such file, or it is none, or of another version.
     """
     cure = "give one that  radiodino-bench gate --update --baseline FILE  wrote"
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"there is no baseline {path}: {cure}") from None
-    except (OSError, ValueError):
-        raise InputError(f"the baseline {path} cannot be read as JSON: {cure}") from None
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise InputError(f"{path} is no baseline of schema {SCHEMA}: {cure}, of this version")
-    try:
-        return from_document(Baseline, document)
-    except DocumentError as error:
-        raise InputError(f"{path} is no whole baseline ({error}): {cure}") from None
+    return read_document(Baseline, path, schema=SCHEMA, missing="baseline", noun="baseline", cure=cure)
 
 
 def write_baseline(baseline: Baseline, path: Path) -> None:

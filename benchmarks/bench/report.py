@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from radiodino.runtime.atomic import atomic_path
-from radiodino.runtime.errors import InputError
 from radiodino.runtime.machine import Machine
-from radiodino.runtime.typed_document import DocumentError, from_document
 
+from .documents import read_document
 from .row import Row, WorkNote
 
 SCHEMA = 1
@@ -52,18 +51,9 @@ def read_report(path: Path) -> Report:
         InputError: there is no such file, or it is none, or of another version.
     """
     cure = "give a file that  radiodino-bench --output FILE  wrote"
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}: {cure}") from None
-    except (OSError, ValueError):
-        raise InputError(f"{path} cannot be read as JSON: {cure}") from None
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise InputError(f"{path} is no report of schema {SCHEMA}: {cure}, of this version")
-    try:
-        return from_document(Report, _with_cpu_seconds(document))
-    except DocumentError as error:
-        raise InputError(f"{path} is no whole report ({error}): {cure}") from None
+    return read_document(
+        Report, path, schema=SCHEMA, missing="file", noun="report", cure=cure, complete=_with_cpu_seconds
+    )
 
 
 def _with_cpu_seconds(document: dict[str, Any]) -> dict[str, Any]:
