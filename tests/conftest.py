@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 # Before any library starts its threads: two cores that wait for each other by spinning slow a loaded machine tenfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Before any console is made: rich takes the width from here, and the workers of pytest-xdist say 80.
+os.environ["COLUMNS"] = "200"
 
 import numpy as np
 import pytest
@@ -152,7 +154,6 @@ def command(monkeypatch, capsys) -> Callable[..., Ended]:
 
     def run(main: Callable[[], None], *arguments: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
         with pytest.raises(SystemExit) as ended:
             main()
         printed = capsys.readouterr()

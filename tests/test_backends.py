@@ -95,6 +95,32 @@ def test_inferences_side_by_side_are_those_of_one_after_the_other(name, toy_fp32
             assert np.array_equal(found["embedding"], wanted)
 
 
+FIRST_RUNS = """
+import sys
+from threading import Barrier, Thread
+import numpy as np
+from PIL import Image
+from radiodino.runtime import Model
+sys.setswitchinterval(1e-6)
+model = Model.load(sys.argv[1], backend=sys.argv[2], threads=2, parallel=2)
+batch, ready = model.preprocess(Image.new("L", (8, 8)))[np.newaxis], Barrier(2)
+def first():
+    ready.wait()
+    model.run(batch)
+threads = [Thread(target=first) for _ in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+@pytest.mark.parametrize("name", CPU)
+def test_first_inferences_at_the_same_time_come_to_an_end(name, toy_fp32):
+    """OpenVINO's own tables, made within the first inference, hung every other process of this kind."""
+    usable(name)
+    for _ in range(5):
+        subprocess.run([sys.executable, "-c", FIRST_RUNS, str(toy_fp32), name], check=True, timeout=60)
+
+
 @pytest.mark.parametrize("name", CPU)
 def test_no_more_inferences_than_threads(name, toy_fp32):
     usable(name)

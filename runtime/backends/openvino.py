@@ -20,6 +20,7 @@ from .openvino_graph import keep_residual_in_bf16
 from .protocol import Job, Outputs, Status
 
 NAME = "openvino"
+_FIRST_USE = Lock()
 _PRECISION_HINT = {"fp32": "f32", "bf16": "bf16"}
 """Not f16: under that hint OpenVINO narrows what a file keeps in fp32 because it would overflow, and is slower."""
 
@@ -147,6 +148,10 @@ def _engine() -> Any:
         raise MissingExtraError("openvino", "cpu") from None
     except ImportError as error:  # installed, but a library of the system is missing
         raise BackendError(f"openvino is installed and cannot be loaded: {_last_line(error)}") from error
+    with _FIRST_USE:
+        # Makes its table of dtypes, which it else makes within the first inference: two threads that do so at the same
+        # time wait for each other for ever, one holding the table and one the interpreter.
+        openvino.Type.f32.to_dtype()
     return openvino
 
 
