@@ -14,11 +14,9 @@ from radiodino.runtime import console as ending
 from radiodino.runtime.atomic import atomic_path, refuse_existing
 from radiodino.runtime.errors import InputError
 from radiodino.runtime.extras import require
-from radiodino.runtime.model_info import TASKS
-from radiodino.runtime.variants import VARIANTS
 from radiodino.train.features.texts import shares
 
-from .bench.isa import LIMITS
+from . import options
 from .bench.settings import QUICK, SWEEP_BATCHES, SWEEP_SIZES, BenchSettings, listed, names
 from .gate_command import gate
 
@@ -39,16 +37,9 @@ app.command()(gate)
 @app.callback(invoke_without_command=True)
 def bench(
     context: typer.Context,
-    variant: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(VARIANTS)}.")] = "tiny",
-    task: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(TASKS)}.")] = "embed",
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="As of radiodino-export (repeatable for heads), or random, for heads too. By default the "
-            "demonstration weights where there are some of that variant and size, else random ones.",
-            show_default=False,
-        ),
-    ] = None,
+    variant: options.Variants = "tiny",
+    task: options.Tasks = "embed",
+    weights: options.Weights = None,
     head: Annotated[str, typer.Option(help="Of random segmenters: paper or lite.")] = "lite",
     engines: Annotated[
         str,
@@ -59,16 +50,9 @@ def bench(
             show_default=False,
         ),
     ] = "",
-    precisions: Annotated[
-        str, typer.Option(help="Comma-separated, of fp32, fp16, bf16, int8, int8-dynamic.")
-    ] = "fp32,fp16,int8",
-    batch_size: Annotated[
-        str, typer.Option(help="Images of one run, comma-separated; by default 1.", show_default=False)
-    ] = "",
-    image_size: Annotated[
-        str,
-        typer.Option(help="Sides in pixels, comma-separated; by default 224, or the heads' own.", show_default=False),
-    ] = "",
+    precisions: options.Precisions = "fp32,fp16,int8",
+    batch_size: options.BatchSizes = "",
+    image_size: options.ImageSizes = "",
     sweep: Annotated[
         bool,
         typer.Option(
@@ -98,39 +82,23 @@ def bench(
         ),
     ] = False,
     image: Annotated[Path | None, typer.Option(help="The JPEG or PNG of --end-to-end, which it implies.")] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(help="Labelled images to judge answers on, and to calibrate int8 files on; repeatable."),
-    ] = None,
-    masks: Annotated[
-        list[str] | None, typer.Option(help="Images with masks, for tasks that segment; repeatable.")
-    ] = None,
-    images: Annotated[int, typer.Option(help="Of each of them at most.")] = BenchSettings.images,
-    fractions: Annotated[str, typer.Option(help="Split of --data and --masks as the heads were trained with.")] = (
-        "0.7,0.1,0.2"
-    ),
-    split_seed: Annotated[int, typer.Option(help="Likewise.")] = 0,
-    group: Annotated[str | None, typer.Option(help="Likewise.")] = None,
-    calibration: Annotated[
-        list[str] | None,
-        typer.Option(help="Real images for int8 files, ours and peers'; by default those of --data; repeatable."),
-    ] = None,
-    calibration_count: Annotated[int, typer.Option(help="Of them at most.")] = BenchSettings.calibration_count,
-    isa: Annotated[
-        str | None,
-        typer.Option(
-            help=f"Limit all engines alike to an older CPU's instruction sets: {', '.join(LIMITS)}. ONNX Runtime has "
-            "no such switch; its rows say so."
-        ),
-    ] = None,
-    rounds: Annotated[int, typer.Option(help="In each, every engine has its turn.")] = BenchSettings.rounds,
-    round_seconds: Annotated[float, typer.Option(help="Of a turn, at least.")] = BenchSettings.round_seconds,
+    data: options.Data = None,
+    masks: options.Masks = None,
+    images: options.Images = BenchSettings.images,
+    fractions: options.Fractions = "0.7,0.1,0.2",
+    split_seed: options.SplitSeed = 0,
+    group: options.Group = None,
+    calibration: options.Calibration = None,
+    calibration_count: options.CalibrationCount = BenchSettings.calibration_count,
+    isa: options.Isa = None,
+    rounds: options.Rounds = BenchSettings.rounds,
+    round_seconds: options.RoundSeconds = BenchSettings.round_seconds,
     quick: Annotated[
         bool, typer.Option("--quick", help="Three short rounds, few images: under two minutes for tiny on 2 cores.")
     ] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write all as JSON, raw samples too.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write tables and plots as one page.")] = None,
+    output: options.Output = None,
+    markdown: options.Markdown = None,
+    html: options.Html = None,
 ) -> None:
     """Measure every engine in every precision, each in its own process, in interleaved rounds."""
     if context.invoked_subcommand:
@@ -180,12 +148,12 @@ def targets(
         typer.Option(help="Labelled images of the kind that int8 files are for, to calibrate and judge; repeatable."),
     ] = None,
     variant: Annotated[str, typer.Option(help="Comma-separated: only the promises for these.")] = "tiny,small,base",
-    isa: Annotated[str | None, typer.Option(help="As of radiodino-bench.")] = None,
-    rounds: Annotated[int, typer.Option(help="In each, every engine has its turn.")] = BenchSettings.rounds,
-    round_seconds: Annotated[float, typer.Option(help="Of a turn, at least.")] = BenchSettings.round_seconds,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write all as JSON.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write tables and plots as one page.")] = None,
+    isa: options.Isa = None,
+    rounds: options.Rounds = BenchSettings.rounds,
+    round_seconds: options.RoundSeconds = BenchSettings.round_seconds,
+    output: options.Output = None,
+    markdown: options.Markdown = None,
+    html: options.Html = None,
 ) -> None:
     """Measure what this package promises of speed on a CPU with two threads, beside all peers, and say what is met."""
     require("dev", "torch", "timm", "onnx", "onnxscript", "fvcore", "psutil", "openvino", "onnxruntime", "nncf")

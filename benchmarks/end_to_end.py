@@ -30,7 +30,7 @@ from radiodino.runtime import console as ending
 from radiodino.runtime.extras import require
 from radiodino.runtime.variants import get_variant
 
-from .cold_start import END, RUNTIME, SNIPPET
+from .cold_start import BARE, END, RUNTIME, SNIPPET
 
 Samples = dict[str, dict[str, list[dict[str, Any]]]]
 """By the row, then by who was measured, one for each round."""
@@ -179,7 +179,9 @@ def _cold(files: dict[str, Path], image: Path, threads: int, environment: dict[s
         if name in files
         for engine in ("onnxruntime", "openvino")
     }
-    return {**ours, _SNIPPET: cold(SNIPPET, files["weights"], image, "vit_tiny_patch16_224", threads)}
+    least = "int8" if "int8" in files else "fp16"
+    bare = {f"bare script, {least}, onnxruntime": cold(BARE, files[least], image, threads)}
+    return {**ours, **bare, _SNIPPET: cold(SNIPPET, files["weights"], image, "vit_tiny_patch16_224", threads)}
 
 
 def _run(command: list[str], environment: dict[str, str]) -> dict[str, Any]:

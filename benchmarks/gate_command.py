@@ -14,11 +14,9 @@ from radiodino.runtime import console as ending
 from radiodino.runtime.atomic import atomic_path, refuse_existing
 from radiodino.runtime.errors import InputError
 from radiodino.runtime.extras import require
-from radiodino.runtime.model_info import TASKS
-from radiodino.runtime.variants import VARIANTS
 from radiodino.train.features.texts import shares
 
-from .bench.isa import LIMITS
+from . import options
 from .bench.settings import BenchSettings, listed, names
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ BROKEN = 1
 """Exit status."""
 RUNS = 12
 PACE = BenchSettings(
-    engines=("onnxruntime", "openvino"), threads=(1,), rounds=20, round_seconds=0.1, warm_seconds=2.0, peaks=False
+    engines=("onnxruntime", "openvino"), threads=(1,), rounds=50, round_seconds=0.0, warm_seconds=2.0, peaks=False
 )
 """What is measured where no option says otherwise. None says how long, for what is recorded and what is judged must be
 measured alike: in many short rounds, for speeds are compared within a round, and what else the host of a virtual
@@ -41,44 +39,22 @@ err = Console(stderr=True, highlight=False)
 
 
 def gate(
-    variant: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(VARIANTS)}.")] = "tiny",
-    task: Annotated[str, typer.Option(help=f"Comma-separated, of {', '.join(TASKS)}.")] = "embed",
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="As of a plain run; by default the demonstration weights where there are some.", show_default=False
-        ),
-    ] = None,
+    variant: options.Variants = "tiny",
+    task: options.Tasks = "embed",
+    weights: options.Weights = None,
     engines: Annotated[str, typer.Option(help="As of a plain run, on the CPU.")] = ",".join(PACE.engines),
-    precisions: Annotated[str, typer.Option(help="As of a plain run.")] = ",".join(PACE.precisions),
-    batch_size: Annotated[str, typer.Option(help="Images of one run, comma-separated.")] = "1",
-    image_size: Annotated[
-        str,
-        typer.Option(help="Sides in pixels, comma-separated; by default 224, or the heads' own.", show_default=False),
-    ] = "",
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Labelled images to compare answers on, and to calibrate int8 files on; by default a few "
-            "made-up ones; repeatable."
-        ),
-    ] = None,
-    masks: Annotated[
-        list[str] | None, typer.Option(help="Images with masks, for tasks that segment; repeatable.")
-    ] = None,
-    images: Annotated[int, typer.Option(help="Of each of them at most.")] = BenchSettings.images,
-    fractions: Annotated[str, typer.Option(help="Split of --data and --masks as the heads were trained with.")] = (
-        "0.7,0.1,0.2"
-    ),
-    split_seed: Annotated[int, typer.Option(help="Likewise.")] = 0,
-    group: Annotated[str | None, typer.Option(help="Likewise.")] = None,
-    calibration: Annotated[
-        list[str] | None, typer.Option(help="Real images for int8 files; by default those of --data; repeatable.")
-    ] = None,
-    calibration_count: Annotated[int, typer.Option(help="Of them at most.")] = BenchSettings.calibration_count,
-    isa: Annotated[
-        str | None, typer.Option(help=f"Limit engines to an older CPU's instruction sets: {', '.join(LIMITS)}.")
-    ] = None,
+    precisions: options.Precisions = "fp32,fp16,int8",
+    batch_size: options.BatchSizes = "1",
+    image_size: options.ImageSizes = "",
+    data: options.Data = None,
+    masks: options.Masks = None,
+    images: options.Images = BenchSettings.images,
+    fractions: options.Fractions = "0.7,0.1,0.2",
+    split_seed: options.SplitSeed = 0,
+    group: options.Group = None,
+    calibration: options.Calibration = None,
+    calibration_count: options.CalibrationCount = BenchSettings.calibration_count,
+    isa: options.Isa = None,
     baseline: Annotated[
         Path | None,
         typer.Option(help="What was recorded; by default what comes with this package.", show_default=False),
@@ -98,9 +74,9 @@ def gate(
         bool, typer.Option("--extend", help="As --update, beside the runs it has: of other days, or other machines.")
     ] = False,
     runs: Annotated[int | None, typer.Option(help=f"To record; by default {RUNS}.", show_default=False)] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the last measurement as JSON.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write what is judged as Markdown.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write the last measurement as a page.")] = None,
+    output: options.Output = None,
+    markdown: options.Markdown = None,
+    html: options.Html = None,
 ) -> None:
     """Hold exports to what is recorded: speed beside PyTorch's for this class of machine, files and answers exactly.
 

@@ -73,10 +73,7 @@ def export_model(settings: ExportSettings, progress: Progress = lambda _step: No
     batches = probe_batches(size)
     progress("run the original")
     references = reference_outputs(original, outputs, batches)
-    progress("trace in fp32")
-    model = trace(folded(original.backbone), size, outputs, original.heads)
-    progress("clean up the graph")
-    model = clean_up(model, stages(original.backbone, original.heads.segmenter))
+    model = fp32_graph(original, outputs, progress)
     converted = convert(Source(model, original, settings, batches, images), progress)
     body = converted.model.SerializeToString()
     info = describe(settings, original, converted.quantisation)
@@ -101,6 +98,14 @@ def export_model(settings: ExportSettings, progress: Progress = lambda _step: No
         size_in_bytes = temporary.stat().st_size
     remarks = images.remarks if images else ()
     return Exported(target, written.sha256, size_in_bytes, info, comparisons, list(converted.beyond_half), remarks)
+
+
+def fp32_graph(original: Original, outputs: tuple[str, ...], progress: Progress) -> onnx.ModelProto:
+    """What all precisions are made from: the folded original, traced, with clear names."""
+    progress("trace in fp32")
+    model = trace(folded(original.backbone), original.image_size, outputs, original.heads)
+    progress("clean up the graph")
+    return clean_up(model, stages(original.backbone, original.heads.segmenter))
 
 
 _CURES = {

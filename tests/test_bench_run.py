@@ -24,7 +24,7 @@ pytest.importorskip("onnxruntime")
 from onnx import numpy_helper  # noqa: E402
 
 from radiodino.benchmarks import cli  # noqa: E402
-from radiodino.benchmarks.bench import exports, isa, lineup, matrix_peak, openers, run, worker  # noqa: E402
+from radiodino.benchmarks.bench import isa, lineup, matrix_peak, openers, run, worker  # noqa: E402
 from radiodino.benchmarks.bench.contender import OURS, Contender  # noqa: E402
 from radiodino.benchmarks.bench.gmacs import multiply_adds, parameters  # noqa: E402
 from radiodino.benchmarks.bench.lineup import CUDA_ORIGINAL, ENGINES, Entry  # noqa: E402
@@ -41,7 +41,6 @@ from radiodino.benchmarks.bench.subject import load_subject  # noqa: E402
 from radiodino.benchmarks.bench.summary import latency, ratio  # noqa: E402
 from radiodino.benchmarks.bench.timing import timed_runs, warm_up  # noqa: E402
 from radiodino.benchmarks.bench.worker_process import MeasurementError, WorkerProcess, save_batch  # noqa: E402
-from radiodino.export import pipeline  # noqa: E402
 from radiodino.export.verify import cosines, reference_outputs  # noqa: E402
 from radiodino.runtime.errors import BackendError, InputError  # noqa: E402
 from radiodino.runtime.variants import VARIANTS, get_variant  # noqa: E402
@@ -58,11 +57,6 @@ def _toy_in_the_family(toy, monkeypatch):
 @pytest.fixture(autouse=True)
 def _small_products(monkeypatch):
     monkeypatch.setattr(matrix_peak, "SIDE", 64)
-
-
-@pytest.fixture(autouse=True)
-def _traced_once_without_the_gate_too(monkeypatch, traced_once):
-    monkeypatch.setattr(exports, "trace", pipeline.trace)
 
 
 @pytest.fixture

@@ -9,16 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from radiodino.export.cleanup import clean_up
-from radiodino.export.divergence import stages
 from radiodino.export.engine import Batch
-from radiodino.export.fold import folded
 from radiodino.export.int8.calibration_set import CalibrationSet, read_calibration
 from radiodino.export.int8.quantise import quantise
 from radiodino.export.metadata import describe
-from radiodino.export.pipeline import export_model, residuals
+from radiodino.export.pipeline import export_model, fp32_graph, residuals
 from radiodino.export.probe_images import probe_images
-from radiodino.export.trace import trace
 from radiodino.runtime.errors import VerificationError
 from radiodino.runtime.model_file import seal
 from radiodino.runtime.model_info import Preprocessing
@@ -81,11 +77,8 @@ def exported(
 
 def _ungated(subject: Subject, calibration: Calibration, path: Path, progress: Progress, reason: str) -> ExportedFile:
     settings, original = replace(subject.settings, precision="int8"), subject.original
-    size = original.image_size
-    batches, images = calibration_batches(size, calibration)
-    progress("trace in fp32")
-    model = trace(folded(original.backbone), size, settings.output_names, original.heads)
-    model = clean_up(model, stages(original.backbone, original.heads.segmenter))
+    batches, images = calibration_batches(original.image_size, calibration)
+    model = fp32_graph(original, settings.output_names, progress)
     progress("quantise")
     model = quantise(model, batches).model
     info = replace(describe(settings, original), bf16_residual=residuals(settings)[0])  # as the gate would have tried

@@ -22,16 +22,17 @@ _TORCH: dict[str, tuple[str, tuple[str, ...]]] = {
     CUDA_ORIGINAL: ("cuda", ("fp32", "fp16", "bf16")),
     CUDA_COMPILE: ("cuda", ("fp32", "fp16", "bf16")),
 }
-_RUNTIME: dict[str, tuple[str, ...]] = {
-    "onnxruntime": ("fp32", "fp16", "int8", "int8-dynamic"),
-    "openvino": ("fp32", "fp16", "bf16", "int8", "int8-dynamic"),
-    "cuda": ("fp32", "fp16"),
-    "tensorrt": ("fp32", "fp16"),
-    "ort-tensorrt": ("fp16",),
+_RUNTIME: dict[str, tuple[str, tuple[str, ...]]] = {
+    "onnxruntime": ("cpu", ("fp32", "fp16", "int8", "int8-dynamic")),
+    "openvino": ("cpu", ("fp32", "fp16", "bf16", "int8", "int8-dynamic")),
+    "cuda": ("cuda", ("fp32", "fp16")),
+    "tensorrt": ("cuda", ("fp32", "fp16")),
+    "ort-tensorrt": ("cuda", ("fp16",)),
 }
+_ENGINES = {**_TORCH, **_RUNTIME}
 _ASKED_FOR = {"ort-tensorrt", "tensorrt"}
 """Engines of the runtime that are measured only where they are named: building one takes minutes."""
-ENGINES = (*_TORCH, *_RUNTIME)
+ENGINES = tuple(_ENGINES)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def lineup(engines: Sequence[str], precisions: Sequence[str], isa: str | None) -
     left_out: dict[str, str] = {}
     for engine in engines:
         _refuse_unusable(engine)
-        device = _device(engine)
+        device, _ = _ENGINES[engine]
         entries.setdefault(Entry(CUDA_ORIGINAL if device == "cuda" else PYTORCH, "fp32", "fp32", device))
     for precision in precisions:
         for engine in engines:
@@ -96,7 +97,7 @@ def lineup(engines: Sequence[str], precisions: Sequence[str], isa: str | None) -
             told = precision if engine in _TORCH or precision == "bf16" else None
             if engine == "openvino" and told is None and not bf16:
                 told = "fp32"  # what it would take by itself on the CPU that this one is limited to
-            entries.setdefault(Entry(engine, precision, told, _device(engine)))
+            entries.setdefault(Entry(engine, precision, told, _ENGINES[engine][0]))
     return Lineup(tuple(entries), left_out)
 
 
@@ -114,25 +115,19 @@ def check_names(option: str, asked: Sequence[str], known: Sequence[str]) -> None
 
 
 def _why_not(engine: str, precision: str, precisions: Sequence[str], *, bf16: bool) -> str | None:
-    offered = _TORCH[engine][1] if engine in _TORCH else _RUNTIME[engine]
+    device, offered = _ENGINES[engine]
     if precision not in offered:
         return f"{engine} has no {precision} here: it has {', '.join(offered)}"
-    if precision == "bf16" and _device(engine) == "cpu" and not bf16:
+    if precision == "bf16" and device == "cpu" and not bf16:
         return "this CPU, or the one that it is limited to, has no bf16 in hardware"
     if engine == "openvino" and precision == "bf16" and "fp16" in precisions:
         return "it is the row of fp16: OpenVINO computes an fp16 file in bf16 here"
     return None
 
 
-def _device(engine: str) -> str:
-    if engine in _TORCH:
-        return _TORCH[engine][0]
-    return "cuda" if engine in ("cuda", "tensorrt", "ort-tensorrt") else "cpu"
-
-
 def _refuse_unusable(engine: str) -> None:
     if engine in _TORCH:
-        if _device(engine) == "cuda" and not _has_cuda():
+        if _TORCH[engine][0] == "cuda" and not _has_cuda():
             raise BackendError(f"{engine} was asked for, and PyTorch finds no CUDA device: leave it out of --engines")
         return
     problem = {status.name: status.problem for status in _statuses()}[engine]
