@@ -31,9 +31,9 @@ PACE = BenchSettings(
     engines=("onnxruntime", "openvino"), threads=(1,), rounds=50, round_seconds=0.0, warm_seconds=2.0, peaks=False
 )
 """What is measured where no option says otherwise. None says how long, for what is recorded and what is judged must be
-measured alike: in many short rounds, for speeds are compared within a round, and what else the host of a virtual
-machine does changes within a second. Nor does one say with how many threads: the processor time of several is that of
-waiting for each other too."""
+measured alike: in many short rounds, of which those count that others disturbed least, for what else the host of a
+virtual machine does changes within a second. Nor does one say with how many threads: the processor time of several is
+that of waiting for each other too."""
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 

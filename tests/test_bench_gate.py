@@ -407,8 +407,8 @@ def test_user_errors_are_one_sentence(refused, tmp_path):
     assert "there is no baseline" in refused(cli.main, "gate", "--baseline", none)  # before anything is measured
     write_report(replace(changed(), rounds=9), none)
     assert "was measured in 9 rounds, and the gate measures in 50" in refused(cli.main, "gate", "--report", none)
-    for text, said_ in (("{", "cannot be read as JSON"), ('{"schema": 0}', "is no baseline of schema 1"),
-                        ('{"schema": 1}', "is no whole baseline")):  # fmt: skip
+    for text, said_ in (("{", "cannot be read as JSON"), ('{"schema": 1}', "is no baseline of schema 2"),
+                        ('{"schema": 2}', "is no whole baseline")):  # fmt: skip
         none.write_text(text)
         assert said_ in refused(cli.main, "gate", "--report", report, "--baseline", none)
     assert "knows nothing of tiny, classify" in refused(cli.main, "gate", "--report", report)
