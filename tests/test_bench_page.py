@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 pytest.importorskip("psutil")
@@ -574,6 +574,7 @@ POSITIVE = st.floats(1e-6, 1e6)
 
 
 @given(st.lists(POSITIVE, min_size=1, max_size=20))
+@example([1.00001])
 def test_axes_hold_their_values(values):
     for axis in (from_zero("", values), by_factors("", values), around("", values, 4.0, (0.0, 2e6))):
         assert all(-1e-9 <= axis.share(value) <= 1 + 1e-9 for value in values)

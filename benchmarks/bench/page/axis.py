@@ -33,7 +33,7 @@ def from_zero(label: str, values: Sequence[float]) -> Axis:
     """For lengths: from zero to a round number that no value exceeds."""
     high = max(values, default=0.0) or 1.0
     step = _round_step(high / 4)
-    ticks = _multiples(0.0, high + 0.999 * step, step)
+    ticks = _multiples(0.0, step * math.ceil(high / step - 1e-9), step)
     return Axis(label, 0.0, ticks[-1], ticks)
 
 
